@@ -1,0 +1,80 @@
+"""Two families of errors, and the one table of exit codes.
+
+A *permanent* error ends what was tried; a *temporary* one says after how long a retry makes sense. Errors of other
+people's libraries are translated at the edge (in the adapter), so that nothing inside catches `Exception`. Every
+message says what happened and what it means; `remedy` says what to do next.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a verb of the command line answers to the shell (docs/architecture.md, "Exit codes")."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class CodeBlueError(Exception):
+    """The root of our errors: a message, the remedy and the exit code that the shell sees."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class Failed(CodeBlueError):
+    """Something was tried and its end state could not be proven."""
+
+
+class UsageError(CodeBlueError):
+    """The command or the profile is wrong; nothing was touched."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Refused(CodeBlueError):
+    """It was not done because it would not be safe: no known-good target, a paused Deployment, an owner elsewhere."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class LeaseHeld(Refused):
+    """Somebody else may act on this service at the moment (D7)."""
+
+
+class LeaseLost(Refused):
+    """We were the holder and are no more: another epoch began. Whatever we still meant to do must not be done (B3)."""
+
+
+class Temporary(CodeBlueError):
+    """A retry may succeed; `delay_s` is the shortest sensible wait before it."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, message: str, *, remedy: str = "", delay_s: float = 0.5) -> None:
+        super().__init__(message, remedy=remedy)
+        self.delay_s = delay_s
+
+
+class Unreachable(Temporary):
+    """A dependency did not answer. An answer that is missing is *unknown*, neither good nor bad (B5)."""
+
+
+class Conflict(Temporary):
+    """The target refused a preconditioned change because it is no longer what we saw: observe again, then decide."""
+
+
+class NotFound(Refused):
+    """The named thing does not exist in the target."""
+
+
+class Forbidden(Refused):
+    """The target knows us and does not allow it: a permission is missing."""

@@ -1,0 +1,57 @@
+"""Verdicts with their arithmetic, and the decision that follows from them (B4)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from codeblue.model.health import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule or a check concludes.
+
+    Attributes:
+        rule: its id ("R4", "rollout").
+        outcome: ok, breach or unknown.
+        why: the arithmetic, checkable by hand: "4 consecutive failures > 3".
+        final: asking again will not change it within this run; a waiting check stops at once.
+    """
+
+    rule: str
+    outcome: Outcome
+    why: str
+    final: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome is Outcome.OK
+
+
+class Action(StrEnum):
+    """What can be decided (B4)."""
+
+    NONE = "none"
+    ROLLBACK = "rollback"
+    ROLLBACK_WITH_DATA = "rollback_with_data"
+    DISABLE_FLAGS = "disable_flags"
+    REPLACE_POD = "replace_pod"
+    FREEZE = "freeze"
+    PAGE_ONLY = "page_only"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision with the reasons for it and against it, so that anybody can check it by hand."""
+
+    action: Action
+    at: datetime
+    reasons_for: tuple[str, ...]
+    reasons_against: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The decision in one line."""
+        against = f"; against: {', '.join(self.reasons_against)}" if self.reasons_against else ""
+        return f"{self.action}: {', '.join(self.reasons_for)}{against}"

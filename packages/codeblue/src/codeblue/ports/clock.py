@@ -1,0 +1,17 @@
+"""Time comes from one place, so that tests can run on a virtual one."""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """The time of day for records, the monotonic time for waiting."""
+
+    def now(self) -> datetime:
+        """The time of day, aware UTC. It can jump; never subtract two of them to wait."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow, from an arbitrary start, within this process."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; returns at once for zero or less."""

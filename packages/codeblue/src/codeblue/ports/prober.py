@@ -1,0 +1,17 @@
+"""Asks the service for its health as a client would."""
+
+from typing import Protocol
+
+from codeblue.model.health import Probe
+from codeblue.ports.platform import Place
+
+
+class Prober(Protocol):
+    """HTTP GETs with a limit each; never raises for an answer, or for the lack of one."""
+
+    async def get(self, place: Place, path: str, *, timeout_s: float) -> Probe:
+        """One GET. OK: 2xx. BREACH: any other status, or a connection that the service itself refused or left open
+        past the limit. UNKNOWN: something between us and the service failed, so that nothing follows about it."""
+
+    async def close(self) -> None:
+        """Release connections. May be called twice."""
