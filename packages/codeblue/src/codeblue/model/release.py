@@ -129,6 +129,7 @@ class Workload:
         marks: standings by `Template.release`.
         template_manager: who last wrote the template, by field manager, or "".
         surged: the strategy that has to be put back after an all-at-once replacement, as the platform's text.
+        strategy: how the platform replaces pods, as its own text; opaque to everybody but its adapter.
         stalled: the controller gave up on the rollout (ProgressDeadlineExceeded), with its message; else "".
     """
 
@@ -148,6 +149,7 @@ class Workload:
     owners: tuple[Owner, ...] = ()
     template_manager: str = ""
     surged: str = ""
+    strategy: str = ""
     stalled: str = ""
     pods: tuple[Pod, ...] = ()
 

@@ -1,0 +1,302 @@
+"""The platform port on a Deployment."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from codeblue.adapters.kubernetes.api import Api, Json
+from codeblue.adapters.kubernetes.history import PodOrigin, read_revisions, replica_sets
+from codeblue.adapters.kubernetes.marks import EPOCH, MARKS, RUN, STRATEGY, decode_marks, encode_marks
+from codeblue.adapters.kubernetes.owners import find_owners, template_manager
+from codeblue.adapters.kubernetes.pods import live, read_pod
+from codeblue.adapters.kubernetes.room import room_for
+from codeblue.adapters.kubernetes.routing import Via, read_routing
+from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_template
+from codeblue.adapters.kubernetes.usage import read_usage
+from codeblue.model.change import Change, Fence, Receipt
+from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
+from codeblue.ports.clock import Clock
+from codeblue.ports.platform import Overlay, Room, Routing, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRef:
+    """Which Deployment, and how it is reached and read.
+
+    Attributes:
+        service: the Service in front of it, or None (tier 0, R1c).
+        port: the Service's port that is probed, by number or name; None means its only or first one.
+        container, version_env: what names the version, see `read_template`.
+    """
+
+    namespace: str
+    name: str
+    service: str | None = None
+    port: int | str | None = None
+    container: str | None = None
+    version_env: str | None = "RELEASE_VERSION"
+
+
+class KubernetesPlatform:
+    """Keeps `ports.platform.Platform` for one Deployment.
+
+    The right to act is tested by the API server itself: each patch carries a `test` on resourceVersion and on the epoch
+    that the lease stamped on the Deployment, so a late patch of a former holder is refused there (B3).
+    """
+
+    def __init__(self, api: Api, ref: DeploymentRef, clock: Clock, via: Via = Via.AUTO) -> None:
+        self.api, self.ref, self._clock, self._via = api, ref, clock, via
+        self._path = f"/apis/apps/v1/namespaces/{ref.namespace}/deployments/{ref.name}"
+
+    @property
+    def target(self) -> str:
+        return f"Deployment {self.ref.namespace}/{self.ref.name}, context {self.api.context}"
+
+    async def observe(self) -> Workload:
+        raw = await self._deployment()
+        selector = _selector(raw)
+        sets = await replica_sets(self.api, self.ref.namespace, raw, selector)
+        origins = {
+            s["metadata"]["uid"]: PodOrigin(self._read(s["spec"]["template"]), s["metadata"]["name"]) for s in sets
+        }
+        pods = await self._pods(selector, origins)
+        owners = await find_owners(self.api, self.ref.namespace, raw)
+        metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
+        notes: Mapping[str, str] = metadata.get("annotations") or {}
+        return Workload(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            version=metadata["resourceVersion"],
+            generation=int(metadata.get("generation") or 0),
+            observed_generation=int(status.get("observedGeneration") or 0),
+            paused=bool(spec.get("paused")),
+            desired=int(spec.get("replicas", 1)),
+            total=int(status.get("replicas") or 0),
+            updated=int(status.get("updatedReplicas") or 0),
+            available=int(status.get("availableReplicas") or 0),
+            template=self._read(spec["template"]),
+            epoch=_epoch(notes),
+            marks=decode_marks(notes.get(MARKS, "")),
+            owners=owners,
+            template_manager=template_manager(raw),
+            surged=notes.get(STRATEGY, ""),
+            strategy=json.dumps(spec.get("strategy") or {}, sort_keys=True),
+            stalled=_stalled(status),
+            pods=pods,
+        )
+
+    async def history(self) -> tuple[Revision, ...]:
+        raw = await self._deployment()
+        sets = await replica_sets(self.api, self.ref.namespace, raw, _selector(raw))
+        return read_revisions(sets, self._read(raw["spec"]["template"]), self._read)
+
+    async def overlay(self, wanted: Template, current: Template) -> Overlay:
+        target, today = parse(wanted), parse(current)
+        known: dict[tuple[str, str | None], bool | None] = {}
+        # first pass collects what is asked for, the second has the answers: the overlay itself does no I/O
+        overlay_secrets(target, today, lambda secret, key: known.setdefault((secret, key), None))
+        for secret, key in known:
+            known[secret, key] = await self._secret_exists(secret)
+        body, notes = overlay_secrets(target, today, lambda secret, key: known.get((secret, key)))
+        return Overlay(self._read(body), tuple(notes))
+
+    def replace_template(
+        self, seen: Workload, wanted: Template, marks: Mapping[str, Mark], *, at_once: bool, run: str
+    ) -> Change:
+        operations: list[Json] = [{"op": "replace", "path": "/spec/template", "value": parse(wanted)}]
+        operations.append(_annotate(RUN, run))
+        if marks:
+            operations.append(_annotate(MARKS, encode_marks({**seen.marks, **marks})))
+        surge = _surge(seen) if at_once else []
+        operations += surge
+        return Change(
+            kind="template",
+            target=self.target,
+            summary=f"template {seen.template.label} → {wanted.label}{', all replicas at once' if surge else ''}",
+            precondition=seen.version,
+            body=json.dumps(operations),
+        )
+
+    def restore_strategy(self, seen: Workload) -> Change | None:
+        if not seen.surged:
+            return None
+        try:
+            strategy = json.loads(seen.surged)
+        except json.JSONDecodeError as error:
+            raise Refused(
+                f"The strategy kept in annotation {STRATEGY} of {self.target} is not JSON.",
+                remedy="Set spec.strategy by hand and remove the annotation.",
+            ) from error
+        operations = [
+            {"op": "replace", "path": "/spec/strategy", "value": strategy},
+            {"op": "remove", "path": f"/metadata/annotations/{_escape(STRATEGY)}"},
+        ]
+        return Change(
+            kind="strategy",
+            target=self.target,
+            summary=f"strategy back to {seen.surged}",
+            precondition=seen.version,
+            body=json.dumps(operations),
+        )
+
+    def mark(self, seen: Workload, marks: Mapping[str, Mark]) -> Change | None:
+        new = {r: m for r, m in marks.items() if r not in seen.marks or seen.marks[r].standing != m.standing}
+        if not new:
+            return None
+        return Change(
+            kind="marks",
+            target=self.target,
+            summary=", ".join(f"{release[:10]} is {mark.standing}" for release, mark in new.items()),
+            precondition=seen.version,
+            body=json.dumps([_annotate(MARKS, encode_marks({**seen.marks, **new}))]),
+        )
+
+    async def apply(self, change: Change, fence: Fence) -> Receipt:
+        tests: list[Json] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": change.precondition},
+            {"op": "test", "path": f"/metadata/annotations/{_escape(EPOCH)}", "value": str(fence.epoch)},
+        ]
+        operations = json.loads(change.body)
+        try:
+            after = await self.api.json_patch(self._path, tests + operations)
+        except Conflict:
+            await self._lost(fence)
+            raise
+        metadata = after["metadata"]
+        return Receipt(
+            change=change.summary,
+            accepted=f"resourceVersion {metadata['resourceVersion']}, generation {metadata.get('generation')}",
+            at=self._clock.now(),
+        )
+
+    async def stamp_epoch(self, epoch: int) -> None:
+        """Write a new lease epoch on the Deployment, so that patches of former epochs are refused from here on.
+
+        Raises:
+            LeaseLost: a later epoch is there already. NotFound, Forbidden, Unreachable.
+        """
+        while True:
+            raw = await self._deployment()
+            notes = raw["metadata"].get("annotations") or {}
+            there = _epoch(notes)
+            if there == epoch:
+                return
+            if there > epoch:
+                raise LeaseLost(f"{self.target} carries epoch {there}, ours is {epoch}: somebody else took over.")
+            operations: list[Json] = [
+                {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]}
+            ]
+            if not raw["metadata"].get("annotations"):
+                operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+            operations.append(_annotate(EPOCH, str(epoch)))
+            try:
+                await self.api.json_patch(self._path, operations)
+            except Conflict:
+                await self._clock.sleep(0.05)  # a status update came between; the caller's deadline bounds the loop
+                continue
+            return
+
+    async def epoch(self) -> int:
+        """The epoch stamped on the Deployment, 0 if there is none."""
+        return _epoch((await self._deployment())["metadata"].get("annotations") or {})
+
+    async def room(self, wanted: Template, replicas: int) -> Room:
+        return await room_for(self.api, self.ref.namespace, parse(wanted), replicas)
+
+    async def routing(self) -> Routing:
+        raw = await self._deployment()
+        pods = await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=_selector(raw))
+        return await read_routing(self.api, self.ref, raw, [p for p in pods if live(p)], self._via)
+
+    async def usage(self) -> tuple[Usage, ...] | None:
+        raw = await self._deployment()
+        return await read_usage(self.api, self.ref.namespace, _selector(raw))
+
+    async def close(self) -> None:
+        await self.api.close()
+
+    async def _deployment(self) -> Json:
+        try:
+            return await self.api.get(self._path)
+        except NotFound as error:
+            raise NotFound(
+                f"There is no {self.target}.",
+                remedy="Check platform.namespace and platform.deployment in the profile.",
+            ) from error
+
+    async def _pods(self, selector: str, origins: Mapping[str, PodOrigin]) -> tuple[Pod, ...]:
+        raws = await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=selector)
+        pods = (read_pod(raw, origins) for raw in raws)
+        return tuple(pod for pod in pods if pod is not None)
+
+    async def _secret_exists(self, secret: str) -> bool | None:
+        """Asks for the secret's own metadata only; its values never reach this process (least privilege)."""
+        path = f"/api/v1/namespaces/{self.ref.namespace}/secrets/{secret}"
+        try:
+            await self.api.metadata(path)
+        except NotFound:
+            return False
+        except (Forbidden, Unreachable):
+            return None
+        return True
+
+    async def _lost(self, fence: Fence) -> None:
+        there = await self.epoch()
+        if there != fence.epoch:
+            raise LeaseLost(
+                f"{self.target} refused our change: it carries epoch {there}, ours is {fence.epoch}.",
+                remedy="Another Code Blue acts on this service now; look at `codeblue status` there.",
+            )
+
+    def _read(self, raw: Json) -> Template:
+        return read_template(raw, self.ref.container, self.ref.version_env)
+
+
+def _selector(raw: Json) -> str:
+    selector = raw["spec"]["selector"]
+    parts = [f"{k}={v}" for k, v in (selector.get("matchLabels") or {}).items()]
+    operators = {"In": "in", "NotIn": "notin"}
+    for rule in selector.get("matchExpressions") or []:
+        key, operator = rule["key"], rule["operator"]
+        match operator:
+            case "In" | "NotIn":
+                parts.append(f"{key} {operators[operator]} ({','.join(rule['values'])})")
+            case "Exists":
+                parts.append(key)
+            case _:
+                parts.append(f"!{key}")
+    return ",".join(parts)
+
+
+def _epoch(notes: Mapping[str, Any]) -> int:
+    text = str(notes.get(EPOCH, "0"))
+    return int(text) if text.isdigit() else 0
+
+
+def _stalled(status: Json) -> str:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            return str(condition.get("message") or "progress deadline exceeded")
+    return ""
+
+
+def _surge(seen: Workload) -> list[Json]:
+    """The operations that let all replicas be replaced at once, and keep the former strategy beside it."""
+    former = json.loads(seen.strategy)
+    if seen.surged or former.get("type") == "Recreate":
+        return []  # set aside already, or it replaces all at once anyway
+    rolling = {**(former.get("rollingUpdate") or {}), "maxSurge": "100%"}
+    return [
+        {"op": "replace", "path": "/spec/strategy", "value": {"type": "RollingUpdate", "rollingUpdate": rolling}},
+        _annotate(STRATEGY, seen.strategy),
+    ]
+
+
+def _escape(annotation: str) -> str:
+    return annotation.replace("~", "~0").replace("/", "~1")
+
+
+def _annotate(annotation: str, value: str) -> Json:
+    return {"op": "add", "path": f"/metadata/annotations/{_escape(annotation)}", "value": value}
