@@ -1,0 +1,220 @@
+"""Asks for health over HTTP as a client would: keeps `ports.prober.Prober`.
+
+An answer is judged by `classify`, a function that can be exchanged: where an API server's proxy stands between us and
+the pod, only the Kubernetes adapter can tell the proxy's own 503 from the pod's.
+"""
+
+import asyncio
+import errno
+import json
+import re
+import socket
+import ssl as tls
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import httpx2
+
+from codeblue.model.health import Outcome, Probe
+from codeblue.ports.platform import Place
+
+#: Bytes of a body that are read at most; a health answer is far smaller (R59).
+BODY_LIMIT = 64 * 1024
+
+#: What a version may look like. Anything else in that field is not repeated: a body can hold patient data (B9).
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@/-]{0,127}")
+
+
+class Failure(StrEnum):
+    """Why there is no complete answer."""
+
+    REFUSED = "connection refused"
+    RESET = "connection closed before the whole answer came"
+    NO_CONNECTION = "no connection within the limit"
+    SLOW = "no complete answer within the limit"
+    GARBLED = "the answer is not HTTP"
+    NAME = "the name does not resolve"
+    TLS = "no TLS session"
+    NETWORK = "the network did not carry the request"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and what came of it, as `classify` judges it.
+
+    Attributes:
+        url: what was asked for.
+        status: HTTP status, or None when none came.
+        headers: of the answer, names in lower case.
+        body: at most `BODY_LIMIT` bytes; of an answer without a content encoding. Never goes into a message.
+        failure: why the answer is missing or incomplete, or None for a complete one.
+    """
+
+    url: httpx2.URL
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    failure: Failure | None = None
+
+    def json(self) -> Any:
+        """The body as JSON where the answer says that it is JSON; None otherwise and for damaged text."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            return None
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+#: Judges one exchange: the outcome and one line that says why, without anything from the body.
+Judgement = tuple[Outcome, str]
+Classify = Callable[[Exchange], Judgement]
+
+#: Failures that only the service itself can cause once a connection stands or is refused.
+_ITS_OWN = {Failure.REFUSED, Failure.RESET, Failure.SLOW, Failure.GARBLED}
+
+
+def direct(exchange: Exchange) -> Judgement:
+    """The judgement where nothing stands between us and the service.
+
+    A connection that never came about says nothing about the service (a dropped packet looks the same), except on
+    this machine's own loopback, where only a service that hangs with a full backlog leaves a client waiting.
+    """
+    if exchange.failure is Failure.NO_CONNECTION and exchange.url.host in ("127.0.0.1", "::1", "localhost"):
+        return Outcome.BREACH, f"{exchange.failure} on loopback"
+    if exchange.failure is not None:
+        said = f"status {exchange.status}, then " if exchange.status is not None else ""
+        return (Outcome.BREACH if exchange.failure in _ITS_OWN else Outcome.UNKNOWN), f"{said}{exchange.failure}"
+    if exchange.status is not None and 200 <= exchange.status < 300:
+        return Outcome.OK, f"status {exchange.status}"
+    return Outcome.BREACH, f"status {exchange.status}"
+
+
+class HttpProber:
+    """GETs with one hard limit over everything: name, connection, TLS, headers and the whole body.
+
+    Args:
+        version_field: field of a JSON answer that names the release; "" to ask for the `X-Release` header only.
+        headers: sent with each request (an `Authorization` for an API server).
+        ssl: the TLS context; the default checks certificates against the system's authorities.
+        classify: how an exchange is judged.
+        keep_alive: reuse connections. Off by default: a Service balances by connection, so that a reused one would
+            ask the same pod for ever; on for an API server, which authenticates each new connection.
+        transport: builds the transport in place of the default one (a unix socket, a test).
+    """
+
+    def __init__(
+        self,
+        version_field: str = "version",
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: tls.SSLContext | None = None,
+        classify: Classify = direct,
+        keep_alive: bool = False,
+        transport: Callable[[], httpx2.AsyncBaseTransport] | None = None,
+    ) -> None:
+        self._version_field = version_field
+        self._classify = classify
+        sent = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "codeblue-prober"}
+        if not keep_alive:
+            sent["Connection"] = "close"
+        self._client = httpx2.AsyncClient(
+            headers={**sent, **(headers or {})},
+            verify=ssl if ssl is not None else True,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # one limit over the whole exchange stands in `get`
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20 if keep_alive else 0),
+            transport=transport() if transport else None,
+        )
+
+    async def get(self, place: Place, path: str, *, timeout_s: float) -> Probe:
+        """One GET of `place.url + path`, judged by `classify`; see `ports.prober.Prober.get`."""
+        started = time.perf_counter()
+        exchange = await self._exchange(httpx2.URL(place.url + path), timeout_s)
+        latency_ms = (time.perf_counter() - started) * 1000
+        outcome, why = self._classify(exchange)
+        return Probe(
+            via=place.name,
+            path=path,
+            outcome=outcome,
+            status=exchange.status,
+            latency_ms=latency_ms,
+            version=self._version(exchange),
+            detail=f"{why} ({latency_ms:.0f} ms of {timeout_s * 1000:.0f})",
+        )
+
+    async def close(self) -> None:
+        """Release connections. May be called twice."""
+        await self._client.aclose()
+
+    async def _exchange(self, url: httpx2.URL, timeout_s: float) -> Exchange:
+        connected = False
+        stream: Any = None
+        seen = Exchange(url)
+
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            nonlocal connected, stream
+            # A reused connection has no connect event, but sends its request headers all the same.
+            connected = connected or event.endswith(("connect_tcp.complete", "send_request_headers.started"))
+            if event.endswith("connect_tcp.complete"):
+                stream = info["return_value"]
+            elif event.endswith("start_tls.failed") and stream is not None:
+                await stream.aclose()  # httpcore leaves it open when the handshake is cancelled by our limit
+
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream("GET", url, extensions={"trace": trace}) as answer,
+            ):
+                seen = Exchange(url, answer.status_code, {k.lower(): v for k, v in answer.headers.items()})
+                return Exchange(url, seen.status, seen.headers, await _bounded(answer))
+        except TimeoutError:
+            failure = Failure.SLOW if connected else Failure.NO_CONNECTION
+        except httpx2.ConnectError as error:
+            failure = _connect_failure(error, connected)
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError):
+            failure = Failure.RESET
+        except httpx2.RemoteProtocolError as error:
+            closed = "disconnected" in str(error) or "closed" in str(error)
+            failure = Failure.RESET if closed or seen.status is not None else Failure.GARBLED
+        except httpx2.TransportError:
+            failure = Failure.NETWORK
+        return Exchange(url, seen.status, seen.headers, failure=failure)
+
+    def _version(self, exchange: Exchange) -> str:
+        body = exchange.json() if self._version_field and exchange.failure is None else None
+        found = body.get(self._version_field) if isinstance(body, dict) else None
+        if found is None:
+            found = exchange.headers.get("x-release")
+        return found if isinstance(found, str) and _VERSION.fullmatch(found) else ""
+
+
+async def _bounded(answer: httpx2.Response) -> bytes:
+    """The start of the body as it came over the wire; the rest is left unread, so that nobody can fill our memory."""
+    body = b""
+    async for part in answer.aiter_raw():
+        body += part
+        if len(body) > BODY_LIMIT:
+            return body[:BODY_LIMIT]
+    return body
+
+
+def _connect_failure(error: httpx2.ConnectError, connected: bool) -> Failure:
+    """What a failed connection means, from the system error at the root of the chain."""
+    if connected:
+        return Failure.TLS
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return Failure.NAME
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+            return Failure.REFUSED
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNRESET:
+            return Failure.RESET
+        cause = cause.__cause__ or cause.__context__
+    return Failure.NETWORK

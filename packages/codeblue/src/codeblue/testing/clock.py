@@ -1,0 +1,61 @@
+"""Virtual time: a minute of waiting takes no time, and always the same order."""
+
+import asyncio
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+
+#: Turns of the event loop that other tasks get before time moves on, so that what is ready runs first.
+_TURNS = 20
+
+
+class VirtualClock:
+    """Keeps `ports.clock.Clock`. `sleep` moves the time on at once, in the order of the sleepers' deadlines.
+
+    Where several tasks sleep, the one with the earliest deadline wakes first, and time never passes a sleeper. Tasks
+    that wait for real input or output do not hold the time back: use a `SystemClock` with those.
+
+    Args:
+        start: the time of day at the beginning, aware.
+    """
+
+    def __init__(self, start: datetime = datetime(2026, 1, 5, 3, 15, tzinfo=UTC)) -> None:
+        self._start = start
+        self._elapsed = 0.0
+        self._jump = timedelta()
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int]] = []
+
+    def now(self) -> datetime:
+        """The virtual time of day."""
+        return self._start + self._jump + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        """Seconds since the beginning; unmoved by `jump`."""
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait virtual seconds: returns when all earlier sleepers woke and time has reached the deadline."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        me = (self._elapsed + seconds, next(self._order))
+        heapq.heappush(self._sleepers, me)
+        try:
+            while True:
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                if self._sleepers[0] == me:
+                    break
+        finally:
+            self._sleepers.remove(me)
+            heapq.heapify(self._sleepers)
+        self._elapsed = max(self._elapsed, me[0])
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on from outside; sleepers whose deadline has passed wake in their order."""
+        self._elapsed += seconds
+
+    def jump(self, by: timedelta) -> None:
+        """The time of day jumps (a corrected clock); the monotonic time does not."""
+        self._jump += by
