@@ -1,0 +1,126 @@
+"""People who are reached in an emergency, and why a placeholder is not one of them (R2, D21).
+
+A page to a number that nobody has is worse than no page: it looks sent.
+"""
+
+import re
+from itertools import pairwise
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from codeblue.profile.refusal import refusal
+from codeblue.profile.text import plain
+
+_E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+_PHONE_REMEDY: Final = 'write a number that somebody answers, in E.164 form and quotes: "+", country code, digits only'
+_EMAIL: Final = re.compile(
+    r"[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+)
+_EMAIL_REMEDY: Final = "write an address that somebody reads, or delete the key"
+#: RFC 2606 and RFC 6761: names that never reach anybody.
+_NO_DOMAIN: Final = re.compile(r"(^|[@.])(example\.(com|org|net|edu)|example|test|invalid|localhost|local)$")
+#: Numbers set aside for films and documents: NANP 555-01xx and area code 555, Ofcom's drama numbers.
+_FICTION: Final = re.compile(
+    r"\+1\d{3}55501\d\d|\+1555\d{7}|\+447700900\d{3}|\+44(20|113|114|115|116|117|118|121|131|141|151|161|191)\d?4?960\d{3}"
+)
+_NANP: Final = re.compile(r"\+1[2-9]\d{2}[2-9]\d{6}")
+_NO_NAMES: Final = frozenset(
+    (
+        *("name", "your name", "full name", "first last", "firstname lastname", "john doe", "jane doe", "person"),
+        *("max mustermann", "erika mustermann", "someone", "somebody", "nobody", "unknown", "none", "null", "test"),
+        *("example", "undefined", "contact"),
+    )
+)
+
+
+def _stepwise(digits: str, step: int, length: int) -> bool:
+    """Whether somewhere `length` digits in a row each follow the one before by `step` (modulo 10)."""
+    run = 1
+    for before, after in pairwise(digits):
+        run = run + 1 if (int(after) - int(before)) % 10 == step % 10 else 1
+        if run >= length:
+            return True
+    return False
+
+
+def parse_phone(value: object) -> str:
+    """A telephone number in E.164 form.
+
+    Raises:
+        PydanticCustomError: for another form, and for numbers that nobody has: letters in the place of digits,
+            555-0100 and its like, six equal or seven consecutive digits, a block that only repeats.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise refusal("is a number without quotes, and so loses its '+'", _PHONE_REMEDY)
+    text = plain(value, "a phone number", "+" + "(country code)(number)")
+    if re.search(r"[A-Za-z]", text):
+        raise refusal("is a placeholder: letters stand for digits", _PHONE_REMEDY)
+    digits = re.sub(r"\D", "", text)
+    dialled = "+" + digits
+    if (
+        _FICTION.fullmatch(dialled)
+        or re.fullmatch(r"(1?\d{3})?55501\d\d", digits)
+        or (digits.startswith("1") and len(digits) == 11 and not _NANP.fullmatch(dialled))
+        or re.search(r"(\d)\1{5}", digits)
+        or _stepwise(digits, 1, 7)
+        or _stepwise(digits, -1, 7)
+        or re.search(r"(\d{2,5}?)\1{2,}$", digits[1:])
+    ):
+        raise refusal("is a placeholder: nobody has this number", _PHONE_REMEDY)
+    if not _E164.fullmatch(text):
+        raise refusal("is not a phone number in E.164 form", _PHONE_REMEDY)
+    return text
+
+
+def _email(value: object) -> str:
+    text = plain(value, "an e-mail address", "(somebody)@(your domain)")
+    if not _EMAIL.fullmatch(text) or len(text) > 254:
+        raise refusal("is not an e-mail address", _EMAIL_REMEDY)
+    if _NO_DOMAIN.search(text.lower()):
+        raise refusal("is a placeholder: its domain never receives mail", _EMAIL_REMEDY)
+    return text
+
+
+def _person(value: object) -> str:
+    example = "the person's or rota's name"
+    text = plain(value, "the name of a person or rota", example)
+    if text.lower() in _NO_NAMES:
+        raise refusal("is a placeholder", f"write {example}")
+    if len(text) > 200:
+        raise refusal("is longer than 200 characters", f"write {example}")
+    return text
+
+
+class Contact(BaseModel):
+    """Somebody who is reached at any hour."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: Annotated[str, BeforeValidator(_person), WithJsonSchema({"type": "string", "minLength": 1})] = Field(
+        description="Name of the person or of the rota behind the number."
+    )
+    phone: Annotated[
+        str, BeforeValidator(parse_phone), WithJsonSchema({"type": "string", "pattern": r"^\+[1-9]\d{6,14}$"})
+    ] = Field(description='Phone number in E.164 form, quoted: "+" and digits only. Placeholders are refused (R2).')
+    email: (
+        Annotated[str, BeforeValidator(_email), WithJsonSchema({"type": "string", "pattern": "^[^@ ]+@[^@ ]+$"})] | None
+    ) = Field(default=None, description="E-mail address, or null.")
+
+
+class Contacts(BaseModel):
+    """Who is called: the document's five contacts, and the four people that its levels name without one (R2, R3)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    on_call: Contact | None = Field(default=None, description="The engineer on call, 24/7 (level 1).")
+    devops_lead: Contact | None = Field(default=None, description="DevOps lead (level 2).")
+    ai_team: Contact | None = Field(default=None, description="AI/ML engineer (level 2).")
+    security: Contact | None = Field(default=None, description="Security team (security triggers).")
+    clinical_lead: Contact | None = Field(
+        default=None, description="Clinical lead (patient safety, corruption, AI features switched off)."
+    )
+    cto: Contact | None = Field(default=None, description="CTO (level 3).")
+    clinical_director: Contact | None = Field(default=None, description="Clinical director (level 3).")
+    ceo: Contact | None = Field(default=None, description="CEO (level 4, critical patient safety).")
+    cmo: Contact | None = Field(default=None, description="Chief Medical Officer (level 4).")
