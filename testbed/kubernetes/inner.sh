@@ -2,6 +2,7 @@
 # pid 1 of the cluster's pid namespace. Its death ends every process, mount, interface and packet filter of the cluster.
 # $1 is the state directory (it also marks the process as ours), then NETPOL: off, on or strict.
 set -uo pipefail
+# shellcheck source=lib.sh source-path=SCRIPTDIR disable=SC1091
 . "$(dirname "$0")/lib.sh"
 STATE=$1 NETPOL=$2
 HYPERKUBE=$(realpath "$CACHE/bin/hyperkube")

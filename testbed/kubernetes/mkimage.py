@@ -32,10 +32,27 @@ from pathlib import Path
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 SITE = f"/usr/local/lib/{PYTHON}/site-packages"
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-TOOLS = (
-    "sh cat ls cp mv rm mkdir echo sleep env id date head tail grep sed touch kill ps true false test hostname curl "
-    "getent wc sort tee stat chmod ss"
-).split()
+SHELL = ("sh", "env", "id", "date", "echo", "sleep", "kill", "ps", "true", "false", "test", "hostname")
+FILES = (
+    "cat",
+    "ls",
+    "cp",
+    "mv",
+    "rm",
+    "mkdir",
+    "touch",
+    "stat",
+    "chmod",
+    "head",
+    "tail",
+    "grep",
+    "sed",
+    "wc",
+    "sort",
+    "tee",
+)
+NETWORK = ("curl", "getent", "ss")
+TOOLS = (*SHELL, *FILES, *NETWORK)
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
 MAKER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()  # another maker, other layers
 
@@ -157,7 +174,7 @@ def _replace(path: Path, data: bytes) -> None:
     """Writes a file that is either whole or not there."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(data)
-    os.replace(file.name, path)
+    Path(file.name).replace(path)
 
 
 def cached(cache: Path, kind: str, parts: Iterable[str], make: Callable[[], bytes]) -> Path:
@@ -237,7 +254,9 @@ def base_layer() -> bytes:
     for name in TOOLS:
         if found := shutil.which(name):
             layer.file(Path(found).resolve(), f"/usr/bin/{name}")
-    modules = [file for file in standard.glob("lib-dynload/*.so") if not re.search("_test|_tkinter|xxlimited", file.name)]
+    modules = [
+        file for file in standard.glob("lib-dynload/*.so") if not re.search("_test|_tkinter|xxlimited", file.name)
+    ]
     # The resolver's plug-ins are loaded by name and not seen by ldd; since glibc 2.34 they are part of the C library.
     plugins = [plugin for name in ("files", "dns") for plugin in Path("/usr/lib").glob(f"*/libnss_{name}.so.2")]
     for plugin in plugins:
@@ -342,13 +361,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not (package / "__init__.py").exists():
                 raise SystemExit(f"mkimage: {package} is not a Python package")
         layers.append(cached(given.cache, "sources", fingerprint(given.source), lambda: sources_layer(given.source)))
-    # Each tag has its own label, so each has its own digest, as releases do.
+    # Each tag knows its own name, so each has its own digest, as releases do.
     images = [
         Image(
             f"{given.name}:{tag}",
             layers,
             command=["python3"],
-            environment=ENVIRONMENT,
+            environment={**ENVIRONMENT, "RELEASE_VERSION": tag},
             labels={"org.opencontainers.image.version": tag},
         )
         for tag in given.tag
