@@ -105,7 +105,7 @@ def _child(work: Work, sock: socket.socket, number: int) -> NoReturn:
 
 
 def _reap() -> list[tuple[int, int]]:
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -1,0 +1,47 @@
+"""What both MongoDB adapters share: a client with deadlines, and errors in our own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient, errors
+
+from ai_diagnostics.secret import Secret
+from ai_diagnostics.store import StoreError, StoreUnreachable
+
+Document = dict[str, Any]
+
+
+def connect(uri: Secret, timeout_s: float) -> MongoClient[Document]:
+    """A client that connects at its first use; make it after a fork. Each wait ends after `timeout_s`.
+
+    Raises:
+        StoreError: the URI is malformed. The message does not quote it, because it may hold a password.
+    """
+    ms = int(timeout_s * 1000)
+    try:
+        return MongoClient(
+            uri.reveal(),
+            connect=False,
+            serverSelectionTimeoutMS=ms,
+            connectTimeoutMS=ms,
+            socketTimeoutMS=ms,
+            retryWrites=False,
+            appname="ai-diagnostics",
+        )
+    except errors.PyMongoError as error:
+        raise StoreError(f"MONGODB_URI is not usable: {type(error).__name__}") from None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into StoreUnreachable (temporary) and StoreError (for good)."""
+    try:
+        yield
+    except (errors.ConnectionFailure, errors.ExecutionTimeout) as error:
+        raise StoreUnreachable(f"MongoDB does not answer: {type(error).__name__}") from error
+    except errors.PyMongoError as error:
+        code = getattr(error, "code", None)
+        raise StoreError(f"MongoDB refused: {type(error).__name__} (code {code})") from error
