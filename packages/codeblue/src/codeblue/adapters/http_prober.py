@@ -100,6 +100,7 @@ class HttpProber:
     Args:
         version_field: field of a JSON answer that names the release; "" to ask for the `X-Release` header only.
         headers: sent with each request (an `Authorization` for an API server).
+        auth: adds credentials to each request, and renews them where they expire.
         ssl: the TLS context; the default checks certificates against the system's authorities.
         classify: how an exchange is judged.
         keep_alive: reuse connections. Off by default: a Service balances by connection, so that a reused one would
@@ -112,6 +113,7 @@ class HttpProber:
         version_field: str = "version",
         *,
         headers: Mapping[str, str] | None = None,
+        auth: httpx2.Auth | None = None,
         ssl: tls.SSLContext | None = None,
         classify: Classify = direct,
         keep_alive: bool = False,
@@ -124,6 +126,7 @@ class HttpProber:
             sent["Connection"] = "close"
         self._client = httpx2.AsyncClient(
             headers={**sent, **(headers or {})},
+            auth=auth,
             verify=ssl if ssl is not None else True,
             trust_env=False,
             follow_redirects=False,
@@ -134,11 +137,16 @@ class HttpProber:
 
     async def get(self, place: Place, path: str, *, timeout_s: float) -> Probe:
         """One GET of `place.url + path`, judged by `classify`; see `ports.prober.Prober.get`."""
+        probe, _ = await self.read(place, path, timeout_s=timeout_s)
+        return probe
+
+    async def read(self, place: Place, path: str, *, timeout_s: float) -> tuple[Probe, bytes]:
+        """As `get`, with the start of the body; see `ports.prober.Prober.read`."""
         started = time.perf_counter()
         exchange = await self._exchange(httpx2.URL(place.url + path), timeout_s)
         latency_ms = (time.perf_counter() - started) * 1000
         outcome, why = self._classify(exchange)
-        return Probe(
+        probe = Probe(
             via=place.name,
             path=path,
             outcome=outcome,
@@ -147,6 +155,7 @@ class HttpProber:
             version=self._version(exchange),
             detail=f"{why} ({latency_ms:.0f} ms of {timeout_s * 1000:.0f})",
         )
+        return probe, exchange.body
 
     async def close(self) -> None:
         """Release connections. May be called twice."""

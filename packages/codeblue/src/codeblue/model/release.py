@@ -127,6 +127,7 @@ class Workload:
         desired, total, updated, available: replica counts as the controller reports them.
         epoch: the lease epoch that is stamped on the workload (0: never claimed).
         marks: standings by `Template.release`.
+        run: the run of ours that last changed the template, as noted at the target, or "".
         template_manager: who last wrote the template, by field manager, or "".
         surged: the strategy that has to be put back after an all-at-once replacement, as the platform's text.
         strategy: how the platform replaces pods, as its own text; opaque to everybody but its adapter.
@@ -147,6 +148,7 @@ class Workload:
     epoch: int = 0
     marks: Mapping[str, Mark] = field(default_factory=dict)
     owners: tuple[Owner, ...] = ()
+    run: str = ""
     template_manager: str = ""
     surged: str = ""
     strategy: str = ""

@@ -84,6 +84,12 @@ class Platform(Protocol):
     def target(self) -> str:
         """The workload in the platform's own words, for messages ("Deployment prod/api, context kt")."""
 
+    async def identity(self) -> str:
+        """Whom the platform takes us for, by its own authentication; never what the environment claims (R1, D13).
+
+        Raises as `observe`.
+        """
+
     async def observe(self) -> Workload:
         """A fresh read, never a cache.
 

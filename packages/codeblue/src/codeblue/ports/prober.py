@@ -13,5 +13,11 @@ class Prober(Protocol):
         """One GET. OK: 2xx. BREACH: any other status, or a connection that the service itself refused or left open
         past the limit. UNKNOWN: something between us and the service failed, so that nothing follows about it."""
 
+    async def read(self, place: Place, path: str, *, timeout_s: float) -> tuple[Probe, bytes]:
+        """As `get`, with at most the first 64 KiB of the body, for answers that are made for programs (metrics, flags).
+
+        The body never goes into a message or the record: it can hold patient data (B9).
+        """
+
     async def close(self) -> None:
         """Release connections. May be called twice."""

@@ -1,0 +1,1 @@
+"""Decisions as pure functions: they get what was seen and return a verdict with its arithmetic. No I/O, no clock."""

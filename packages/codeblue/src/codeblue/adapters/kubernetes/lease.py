@@ -45,8 +45,8 @@ class KubernetesLease:
                 watched, since = version, self._clock.monotonic()
             elif version != watched:
                 raise LeaseHeld(
-                    f"{view.holder} acts on {self._platform.target} at this moment (epoch {view.epoch}); it renewed the "
-                    f"lease {self._name} while we watched. Nothing was changed.",
+                    f"{view.holder} acts on {self._platform.target} at this moment (epoch {view.epoch}); it renewed "
+                    f"the lease {self._name} while we watched. Nothing was changed.",
                     remedy="Look at its run with `codeblue run list` there, and let it finish or abort it there.",
                 )
             if self._clock.monotonic() - since > view.duration_s:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codeblue.adapters.kubernetes.api import Api, Json
@@ -18,7 +18,7 @@ from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
 from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.clock import Clock
-from codeblue.ports.platform import Overlay, Room, Routing, Usage
+from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,28 @@ class DeploymentRef:
 class KubernetesPlatform:
     """Keeps `ports.platform.Platform` for one Deployment.
 
+    Args:
+        via: how probes of Service and pods travel.
+        url: where clients come in, when that is not the Service itself (an ingress).
+
     The right to act is tested by the API server itself: each patch carries a `test` on resourceVersion and on the epoch
     that the lease stamped on the Deployment, so a late patch of a former holder is refused there (B3).
     """
 
-    def __init__(self, api: Api, ref: DeploymentRef, clock: Clock, via: Via = Via.AUTO) -> None:
-        self.api, self.ref, self._clock, self._via = api, ref, clock, via
+    def __init__(self, api: Api, ref: DeploymentRef, clock: Clock, via: Via, *, url: str | None = None) -> None:
+        self.api, self.ref, self._clock, self._via, self._url = api, ref, clock, via, url
         self._path = f"/apis/apps/v1/namespaces/{ref.namespace}/deployments/{ref.name}"
 
     @property
     def target(self) -> str:
         return f"Deployment {self.ref.namespace}/{self.ref.name}, context {self.api.context}"
+
+    async def identity(self) -> str:
+        review = await self.api.create(
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+        )
+        return str(((review.get("status") or {}).get("userInfo") or {}).get("username") or "unknown")
 
     async def observe(self) -> Workload:
         raw = await self._deployment()
@@ -80,6 +91,7 @@ class KubernetesPlatform:
             epoch=_epoch(notes),
             marks=decode_marks(notes.get(MARKS, "")),
             owners=owners,
+            run=notes.get(RUN, ""),
             template_manager=template_manager(raw),
             surged=notes.get(STRATEGY, ""),
             strategy=json.dumps(spec.get("strategy") or {}, sort_keys=True),
@@ -208,7 +220,8 @@ class KubernetesPlatform:
     async def routing(self) -> Routing:
         raw = await self._deployment()
         pods = await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=_selector(raw))
-        return await read_routing(self.api, self.ref, raw, [p for p in pods if live(p)], self._via)
+        routing = await read_routing(self.api, self.ref, [p for p in pods if live(p)], self._via)
+        return replace(routing, service=Place("service", self._url)) if self._url else routing
 
     async def usage(self) -> tuple[Usage, ...] | None:
         raw = await self._deployment()

@@ -14,51 +14,49 @@ if TYPE_CHECKING:
 class Via(StrEnum):
     """How probes travel: through the API server's proxy (works from anywhere), or straight (inside the cluster)."""
 
-    AUTO = "auto"
     APISERVER = "apiserver"
     DIRECT = "direct"
 
 
-async def read_routing(api: Api, ref: "DeploymentRef", deployment: Json, pods: list[Json], via: Via) -> Routing:
+async def read_routing(api: Api, ref: "DeploymentRef", pods: list[Json], via: Via) -> Routing:
     """The Service's place, one place for each live pod, and the ready endpoints with those that are no pods of ours.
 
     A Service that selects something else as well (a proxy, a leftover pod) would let a stranger answer for a release
     that is down; its endpoints tell.
     """
-    straight = via is Via.DIRECT or (via is Via.AUTO and api.context == "in-cluster")
+    straight = via is Via.DIRECT
     root = f"/api/v1/namespaces/{ref.namespace}"
     own = {p["metadata"]["uid"]: p for p in pods}
-    service_place: Place | None = None
     backends: list[str] = []
     strangers: list[str] = []
-    pod_port: int | str | None = None
-    if ref.service is not None:
-        try:
-            service = await api.get(f"{root}/services/{ref.service}")
-        except NotFound as error:
-            raise NotFound(
-                f"There is no Service {ref.namespace}/{ref.service}.",
-                remedy="Check platform.service in the profile, or leave it out for a Deployment without a Service.",
-            ) from error
-        port = _service_port(service, ref)
-        pod_port = port.get("targetPort", port["port"])
-        number = port["port"]
-        if straight:
-            service_place = Place("service", f"http://{service['spec']['clusterIP']}:{number}")
-        else:
-            service_place = Place("service", f"{api.server}{root}/services/{ref.service}:{number}/proxy")
-        slices = await api.list_all(
-            f"/apis/discovery.k8s.io/v1/namespaces/{ref.namespace}/endpointslices",
-            labelSelector=f"kubernetes.io/service-name={ref.service}",
-        )
-        for endpoint in (e for s in slices for e in s.get("endpoints") or []):
-            if (endpoint.get("conditions") or {}).get("ready") is False:
-                continue
-            target = endpoint.get("targetRef") or {}
-            name = str(target.get("name") or ", ".join(endpoint.get("addresses") or []))
-            backends.append(name)
-            if target.get("uid") not in own:
-                strangers.append(name)
+    if ref.service is None:
+        return Routing(None, (), ())  # tier 0 (R1c): nothing says that its pods speak HTTP
+    try:
+        service = await api.get(f"{root}/services/{ref.service}")
+    except NotFound as error:
+        raise NotFound(
+            f"There is no Service {ref.namespace}/{ref.service}.",
+            remedy="Check platform.service in the profile, or leave it out for a Deployment without a Service.",
+        ) from error
+    port = _service_port(service, ref)
+    pod_port: int | str = port.get("targetPort") or port["port"]
+    number = port["port"]
+    if straight:
+        service_place = Place("service", f"http://{service['spec']['clusterIP']}:{number}")
+    else:
+        service_place = Place("service", f"{api.server}{root}/services/{ref.service}:{number}/proxy")
+    slices = await api.list_all(
+        f"/apis/discovery.k8s.io/v1/namespaces/{ref.namespace}/endpointslices",
+        labelSelector=f"kubernetes.io/service-name={ref.service}",
+    )
+    for endpoint in (e for s in slices for e in s.get("endpoints") or []):
+        if (endpoint.get("conditions") or {}).get("ready") is False:
+            continue
+        target = endpoint.get("targetRef") or {}
+        name = str(target.get("name") or ", ".join(endpoint.get("addresses") or []))
+        backends.append(name)
+        if target.get("uid") not in own:
+            strangers.append(name)
     places: list[Place] = []
     for pod in pods:
         port_number = _pod_port(pod, pod_port)
@@ -82,12 +80,12 @@ def _service_port(service: Json, ref: "DeploymentRef") -> Json:
     )
 
 
-def _pod_port(pod: Json, wanted: int | str | None) -> int | None:
-    """A target port by number, or by name among the containers' ports; without a Service the first declared port."""
+def _pod_port(pod: Json, wanted: int | str) -> int | None:
+    """A target port by number, or by name among the containers' ports."""
     if isinstance(wanted, int):
         return wanted
     for container in pod["spec"].get("containers") or []:
         for port in container.get("ports") or []:
-            if wanted is None or port.get("name") == wanted:
+            if port.get("name") == wanted:
                 return int(port["containerPort"])
     return None

@@ -1,0 +1,106 @@
+"""The record in PostgreSQL, shared by several Code Blue processes."""
+
+from collections.abc import Sequence
+
+import psycopg
+
+from codeblue.adapters.record.rows import COLUMNS, from_row, to_row, where
+from codeblue.model.errors import Unreachable
+from codeblue.model.event import Draft, Event
+from codeblue.model.secret import Secret
+from codeblue.ports.clock import Clock
+from codeblue.record.chain import GENESIS, seal
+
+_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS codeblue;
+CREATE TABLE IF NOT EXISTS codeblue.events (
+  service text NOT NULL, seq bigint NOT NULL, at text NOT NULL, kind text NOT NULL, actor text NOT NULL,
+  run text NOT NULL, incident text NOT NULL, data text NOT NULL, previous text NOT NULL, hash text NOT NULL,
+  PRIMARY KEY (service, seq)
+);
+CREATE INDEX IF NOT EXISTS events_run ON codeblue.events (service, run) WHERE run <> '';
+CREATE INDEX IF NOT EXISTS events_incident ON codeblue.events (service, incident) WHERE incident <> '';
+CREATE OR REPLACE FUNCTION codeblue.append_only() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'append-only'; END $$;
+CREATE OR REPLACE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON codeblue.events
+  FOR EACH STATEMENT EXECUTE FUNCTION codeblue.append_only();
+"""
+
+
+class PostgresRecord:
+    """Keeps `ports.record.RecordStore`. An advisory lock per service orders the writers."""
+
+    def __init__(self, url: Secret, service: str, clock: Clock) -> None:
+        self._url, self._service, self._clock = url, service, clock
+        self._db: psycopg.Connection | None = None
+        with self._connection() as db:
+            db.execute("SELECT pg_advisory_xact_lock(hashtext('codeblue schema'))")
+            db.execute(_SCHEMA)
+
+    def append(self, draft: Draft) -> Event:
+        with self._connection() as db:
+            db.execute("SELECT pg_advisory_xact_lock(hashtext('codeblue record'), hashtext(%s))", (self._service,))
+            last = db.execute(
+                "SELECT seq, hash FROM codeblue.events WHERE service = %s ORDER BY seq DESC LIMIT 1", (self._service,)
+            ).fetchone()
+            seq, previous = last or (0, GENESIS)
+            event = seal(draft, service=self._service, seq=seq + 1, at=self._clock.now(), previous=previous)
+            marks = ", ".join(["%s"] * len(COLUMNS))
+            db.execute(f"INSERT INTO codeblue.events VALUES ({marks})".encode(), to_row(event))  # noqa: S608
+        return event
+
+    def read(self, *, after: int = 0, run: str = "", incident: str = "", limit: int = 0) -> Sequence[Event]:
+        condition, values = where(after, run, incident, "%s")
+        names = ", ".join(COLUMNS)
+        query = f"SELECT {names} FROM codeblue.events WHERE {condition} ORDER BY seq LIMIT %s"  # noqa: S608
+        with self._connection() as db:
+            rows = db.execute(query.encode(), (self._service, *values, limit or None)).fetchall()
+        return [from_row(row) for row in rows]
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _connection(self) -> "_Transaction":
+        return _Transaction(self)
+
+    def connect(self) -> psycopg.Connection:
+        """The open connection, or a new one after a failure."""
+        if self._db is None or self._db.closed:
+            self._db = psycopg.connect(self._url.reveal(), connect_timeout=5, options="-c statement_timeout=10s")
+        return self._db
+
+
+class _Transaction:
+    """One transaction; errors of the driver come out as Unreachable, and the connection is made anew after one."""
+
+    def __init__(self, record: PostgresRecord) -> None:
+        self._record = record
+
+    def __enter__(self) -> psycopg.Connection:
+        try:
+            self._db = self._record.connect()
+        except psycopg.Error as error:
+            raise _unreachable(error) from None  # the driver's message can hold the connection string
+        return self._db
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None:
+                self._db.commit()
+            else:
+                self._db.rollback()
+        except psycopg.Error as failed:
+            self._record.close()
+            raise _unreachable(failed) from None
+        if isinstance(error, psycopg.Error):
+            self._record.close()
+            raise _unreachable(error) from None
+
+
+def _unreachable(error: psycopg.Error) -> Unreachable:
+    return Unreachable(
+        f"The record's PostgreSQL did not take part ({type(error).__name__}). Nothing goes on without a record.",
+        remedy="Check the database that state.database names, and its permissions.",
+    )

@@ -1,0 +1,89 @@
+"""What every verb shares: options, the translation of errors into messages and exit codes, JSON."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from codeblue.model.errors import CodeBlueError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from codeblue.profile.model import Profile
+
+DEFAULT_PROFILE = "codeblue.yaml"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Options that every verb has.
+
+    Attributes:
+        profile: the profile's file; default `$CODEBLUE_PROFILE`, then ./codeblue.yaml.
+        json: print one JSON document on standard output, and nothing else there.
+    """
+
+    profile: Annotated[Path | None, Parameter(env_var="CODEBLUE_PROFILE")] = None
+    json: Annotated[bool, Parameter(negative="")] = False
+
+    @property
+    def path(self) -> Path:
+        return self.profile or Path(DEFAULT_PROFILE)
+
+    def load(self) -> "Profile":
+        """The validated profile. Raises ProfileError with every problem, its line and its remedy."""
+        from codeblue.profile.load import load
+
+        return load(self.path)
+
+
+def run_app(app: App, argv: Sequence[str]) -> int:
+    """Run a command line and give its exit code; no error of ours leaves as a traceback."""
+    as_json = "--json" in argv
+    try:
+        result = app(list(argv), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _report(UsageError(str(error), remedy="`codeblue --help`, or --help after the verb."), as_json)
+    except CodeBlueError as error:
+        return _report(error, as_json)
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
+        return int(ExitCode.DONE)
+    return int(result) if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error: standard output belongs to the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(common: Common, document: Mapping[str, Any], text: str) -> None:
+    """The result of a verb: the document with --json, else the text."""
+    if common.json:
+        print(json.dumps(document, ensure_ascii=False), flush=True)
+    else:
+        print(text, flush=True)
+
+
+def _report(error: CodeBlueError, as_json: bool) -> int:
+    if as_json:
+        document = {
+            "schema": "codeblue/error/1",
+            "message": error.message,
+            "remedy": error.remedy,
+            "exit_code": int(error.exit_code),
+        }
+        print(json.dumps(document, ensure_ascii=False), flush=True)
+    else:
+        say(error.message)
+        if error.remedy:
+            say(f"Next: {error.remedy}")
+    return int(error.exit_code)

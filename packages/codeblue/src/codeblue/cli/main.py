@@ -1,0 +1,56 @@
+"""The root of the command line. Verbs are imported when they are used: start-up is part of an emergency."""
+
+import sys
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+#: verb → where it is. The order is that of the help.
+VERBS = {
+    "demo": ("codeblue.cli.demo:demo", "The whole story on this machine, in about a minute."),
+    "check": ("codeblue.cli.check:check", "Check the profile; --live also what it names."),
+    "serve": ("codeblue.cli.serve:serve", "Watch the service, decide, act: the daemon."),
+    "status": ("codeblue.cli.status:status", "What is going on, from the record."),
+    "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),
+    "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
+    "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
+    "incident": ("codeblue.cli.incident:app", "List and show incidents, and write their reports."),
+    "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
+    "audit": ("codeblue.cli.audit:app", "Verify the chain of the record."),
+}
+
+HELP_FILE = "help.txt"
+
+
+def build_app() -> "App":
+    """The cyclopts application with every verb, none of them imported yet."""
+    from cyclopts import App
+
+    from codeblue import __version__
+
+    app = App(
+        name="codeblue",
+        help="Rollback and emergency response for a clinical AI service, proven against the world.\n\n"
+        "Exit codes: 0 done and verified; 1 failed; 2 usage or profile error; 3 refused for safety; "
+        "4 unreachable, nothing changed; 130 interrupted.",
+        version=__version__,
+        version_flags=["--version"],
+        help_flags=["--help", "-h"],
+    )
+    for verb, (where, text) in VERBS.items():
+        app.command(where, name=verb, help=text)
+    return app
+
+
+def main() -> None:
+    """Entry point of `codeblue` and `kubectl codeblue`."""
+    argv = sys.argv[1:]
+    if argv in (["--help"], ["-h"], []):
+        # rendered beforehand (a test compares): whoever asks for help at night gets it at once
+        sys.stdout.write(files("codeblue.cli").joinpath(HELP_FILE).read_text("utf-8"))
+        return
+    from codeblue.cli.frame import run_app
+
+    sys.exit(run_app(build_app(), argv))

@@ -1,0 +1,101 @@
+"""The durable engine: DBOS executes what `runs` describes, and takes up after a crash where it was."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from codeblue.engine.executor import StepResult
+from codeblue.engine.keeper import Keeper
+from codeblue.engine.runs import Runs
+from codeblue.model.errors import CodeBlueError
+from codeblue.record.runs import RunView
+
+#: All processes of a service share one executor id, because only the holder of its lease ever launches; so whoever
+#: launches recovers what the former holder left. The version is pinned: an upgrade must not strand a pending run.
+EXECUTOR, VERSION = "codeblue", "1"
+
+_engine: "Engine | None" = None
+
+
+class Engine:
+    """Executes the runs of one service in this process. Launch it only while holding the lease.
+
+    Args:
+        database: SQLAlchemy URL of DBOS's own tables.
+        stand_down: called when the lease was lost or the record cannot be written; it must not return control to us,
+            because what we would record from then on would be untrue.
+    """
+
+    def __init__(
+        self, runs: Runs, keeper: Keeper, database: str, stand_down: Callable[[CodeBlueError], Awaitable[None]]
+    ) -> None:
+        self.runs, self.keeper, self._database, self._stand_down = runs, keeper, database, stand_down
+        self._taken: set[str] = set()
+
+    def launch(self) -> None:
+        """Launch DBOS in the running event loop; runs that were under way go on by themselves."""
+        global _engine  # noqa: PLW0603  # DBOS knows workflows by name, per process
+        _engine = self
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)
+        config: DBOSConfig = {
+            "name": "codeblue",
+            "system_database_url": self._database,
+            "application_version": VERSION,
+            "executor_id": EXECUTOR,
+            "log_level": "CRITICAL",
+            "notification_listener_polling_interval_sec": 0.5,
+        }
+        DBOS(config=config)
+        DBOS.launch()
+
+    async def take_up(self) -> None:
+        """Start every requested run that nobody has started; the id makes a second start harmless."""
+        for run in self.runs.unfinished():
+            if run.id not in self._taken:
+                self._taken.add(run.id)
+                with SetWorkflowID(run.id):
+                    await DBOS.start_workflow_async(_run, run.id)
+
+    async def wait(self, run_id: str, seen: Callable[[RunView], None] | None = None) -> RunView:
+        """Wait until a run has ended.
+
+        Args:
+            seen: gets the run's state about five times a second, for live progress.
+        """
+        while True:
+            run = self.runs.get(run_id)
+            if seen is not None:
+                seen(run)
+            if run.state.ended:
+                return run
+            await asyncio.sleep(0.2)
+
+    async def stop(self) -> None:
+        """Release the lease. DBOS's threads are daemons and end with the process."""
+        await self.keeper.release()
+
+    async def execute(self, run_id: str) -> None:
+        """The body of the workflow."""
+        try:
+            await self.runs.execute(run_id, _durably)
+        except CodeBlueError as error:
+            # nothing may be recorded as ours any more, not even by DBOS: the next holder takes the workflow up
+            await self._stand_down(error)
+            raise
+
+
+@DBOS.workflow(name="run")
+async def _run(run_id: str) -> None:
+    if _engine is None:
+        raise RuntimeError("the engine is not launched")
+    await _engine.execute(run_id)
+
+
+async def _durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
+    async def step() -> dict[str, Any]:
+        return (await work()).plain()
+
+    return StepResult.load(await DBOS.run_step_async({"name": name}, step))

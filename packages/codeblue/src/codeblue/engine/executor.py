@@ -1,0 +1,189 @@
+"""Runs one step: observe, change, prove, within its limit, every event recorded. Knows nothing of DBOS."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from codeblue.engine.crashpoint import crashpoint
+from codeblue.model.change import Fence
+from codeblue.model.errors import CodeBlueError, Conflict, ExitCode, LeaseLost, Temporary
+from codeblue.model.event import Draft
+from codeblue.model.health import Outcome
+from codeblue.model.verdict import Verdict
+from codeblue.ports.clock import Clock
+from codeblue.ports.record import RecordStore
+from codeblue.record.chain import plain
+from codeblue.runbooks.step import Check, Ensure, Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step ended.
+
+    Attributes:
+        ok: its state is proven.
+        why: what was seen, or what went wrong.
+        exit_code: the kind of failure (DONE when ok).
+        changed: something was accepted by the target during this step, as far as this process knows.
+    """
+
+    ok: bool
+    why: str
+    remedy: str = ""
+    exit_code: ExitCode = ExitCode.DONE
+    changed: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        return {**asdict(self), "exit_code": int(self.exit_code)}
+
+    @staticmethod
+    def load(data: dict[str, Any]) -> "StepResult":
+        return StepResult(**{**data, "exit_code": ExitCode(data["exit_code"])})
+
+
+class Aborted(CodeBlueError):
+    """A person asked to stop."""
+
+
+class Executor:
+    """Executes steps of one run.
+
+    Args:
+        fence: gives the right to act, or raises (see `Keeper.fence`).
+        aborted: who asked to abort the run, or "".
+        deadline: of the whole run; None for a run without one.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        incident: str,
+        record: RecordStore,
+        clock: Clock,
+        fence: Callable[[], Awaitable[Fence]],
+        aborted: Callable[[], str],
+        deadline: datetime | None,
+    ) -> None:
+        self._run, self._incident, self._record, self._clock = run, incident, record, clock
+        self._fence, self._aborted, self._deadline = fence, aborted, deadline
+
+    async def run(self, step: Step) -> StepResult:
+        """Run the step to its end.
+
+        Raises:
+            LeaseLost: somebody else acts on the service now; nothing more may be recorded as ours.
+            Unreachable: of the record; nothing goes on without one.
+        """
+        self._event("step.started", step, limit_s=step.limit_s)
+        crashpoint(f"{step.id}.started")
+        limit = self._until(step)
+        try:
+            match step:
+                case Ensure():
+                    result = await self._ensure(step, limit)
+                case Check():
+                    result = await self._check(step, limit)
+                case _:
+                    raise TypeError(f"{type(step).__name__} is no kind of step")
+        except LeaseLost:
+            raise
+        except Aborted as error:
+            result = StepResult(False, error.message, error.remedy, ExitCode.FAILED)
+        except CodeBlueError as error:
+            result = StepResult(False, error.message, error.remedy, error.exit_code)
+        state = "done" if result.ok else "failed"
+        self._event("step.ended", step, state=state, why=result.why, remedy=result.remedy)
+        crashpoint(f"{step.id}.ended")
+        return result
+
+    async def _ensure(self, step: Ensure[Any], until: float) -> StepResult:
+        changed, trouble = False, ""
+        while True:
+            self._stop_if_aborted(step)
+            try:
+                seen = await step.observe()
+                change = step.change(seen)
+                if change is None:
+                    return StepResult(True, step.holds(seen), changed=changed)
+                if self._clock.monotonic() >= until:
+                    why = trouble or f"still to be done: {change.summary}"
+                    return self._late(step, why, changed)
+                fence = await self._fence()
+                self._event("step.intended", step, change=_shown(change), epoch=fence.epoch)
+                crashpoint(f"{step.id}.intended")
+                receipt = await step.apply(change, fence)
+            except Conflict as error:
+                self._event("step.refused", step, why=error.message)
+                trouble = error.message
+                await self._pause(error.delay_s / 5, until)
+                continue
+            except Temporary as error:
+                trouble = error.message
+                self._progress(step, f"waiting: {error.message}")
+                if self._clock.monotonic() >= until:
+                    return self._late(step, trouble, changed, error.exit_code)
+                await self._pause(error.delay_s, until)
+                continue
+            changed = True
+            crashpoint(f"{step.id}.applied")
+            self._event("step.applied", step, change=_shown(change), accepted=receipt.accepted)
+            crashpoint(f"{step.id}.recorded")
+
+    async def _check(self, step: Check, until: float) -> StepResult:
+        attempt, last = 0, ""
+        while True:
+            self._stop_if_aborted(step)
+            attempt += 1
+            code = ExitCode.FAILED
+            try:
+                verdict = await step.probe()
+            except Temporary as error:
+                verdict, code = Verdict(step.id, Outcome.UNKNOWN, error.message), error.exit_code
+            if verdict.ok:
+                return StepResult(True, verdict.why)
+            if verdict.final:
+                return StepResult(False, verdict.why, exit_code=ExitCode.FAILED)
+            if verdict.why != last:
+                self._progress(step, verdict.why)
+                last = verdict.why
+            if step.attempts and attempt >= step.attempts:
+                return StepResult(False, f"{verdict.why}; asked {attempt} times", exit_code=code)
+            if self._clock.monotonic() + step.every_s > until:
+                return self._late(step, f"{verdict.outcome}: {verdict.why}", False, code)
+            await self._clock.sleep(step.every_s)
+
+    def _until(self, step: Step) -> float:
+        """The step's end on the monotonic clock: its own limit, or the run's deadline if that is earlier."""
+        now = self._clock.monotonic()
+        if self._deadline is None or step.cleanup:
+            return now + step.limit_s
+        return now + min(step.limit_s, (self._deadline - self._clock.now()).total_seconds())
+
+    def _late(self, step: Step, why: str, changed: bool, code: ExitCode = ExitCode.FAILED) -> StepResult:
+        over = self._deadline is not None and self._clock.now() >= self._deadline
+        what = "the run's deadline passed" if over else f"{step.limit_s:g} s passed"
+        return StepResult(False, f"{what}; {why}", exit_code=code, changed=changed)
+
+    async def _pause(self, seconds: float, until: float) -> None:
+        await self._clock.sleep(max(0.0, min(seconds, until - self._clock.monotonic())))
+
+    def _stop_if_aborted(self, step: Step) -> None:
+        who = "" if step.cleanup else self._aborted()
+        if who:
+            raise Aborted(f"aborted by {who}")
+
+    def _progress(self, step: Step, text: str) -> None:
+        self._event("step.progress", step, text=text)
+
+    def _event(self, kind: str, step: Step, **data: Any) -> None:
+        draft = Draft(kind, "engine", {"step": step.id, **data}, run=self._run, incident=self._incident)
+        self._record.append(draft)
+
+
+def _shown(change: Any) -> dict[str, Any]:
+    """A change without its body: a template can hold plain values that are nobody's business in the record (B9)."""
+    shown: dict[str, Any] = plain(change)
+    del shown["body"]
+    return shown

@@ -1,0 +1,195 @@
+"""What a run is to the engine: requested, approved, executed step by step, ended once. Knows nothing of DBOS."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from codeblue.engine.crashpoint import crashpoint
+from codeblue.engine.executor import Executor, StepResult
+from codeblue.model.change import Fence
+from codeblue.model.errors import ExitCode, Refused
+from codeblue.model.event import Draft
+from codeblue.model.ids import new_id
+from codeblue.ports.record import RecordStore
+from codeblue.record.chain import digest_of, plain
+from codeblue.record.runs import RunState, RunView, fold_runs
+from codeblue.runbooks.registry import runbook
+from codeblue.runbooks.step import Runbook, Step, World
+
+#: How long a run waits for an approval before it is refused.
+APPROVAL_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A resolved runbook: what would be done, and the digest that an approval binds to (R1a)."""
+
+    runbook: Runbook[Any]
+    inputs: Any
+    steps: tuple[Step, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over inputs and steps."""
+        steps = [[s.id, s.title, s.limit_s] for s in self.steps]
+        return digest_of({"runbook": self.runbook.name, "inputs": plain(self.inputs), "steps": steps})
+
+
+async def make_plan(name: str, request: Any, world: World) -> Plan:
+    """Resolve a runbook; reads only. Raises as `Runbook.resolve`."""
+    book = runbook(name)
+    inputs = await book.resolve(world, request)
+    return Plan(book, inputs, tuple(book.steps(inputs, world, "")), tuple(book.plan(inputs)))
+
+
+#: Runs a named piece of work once, and remembers its result across a crash.
+Durably = Callable[[str, Callable[[], Awaitable[StepResult]]], Awaitable[StepResult]]
+
+
+class Runs:
+    """The runs of one service, in its record."""
+
+    def __init__(self, record: RecordStore, world: World, fence: Callable[[], Awaitable[Fence]]) -> None:
+        self.record, self.world, self._fence = record, world, fence
+
+    def request(self, plan: Plan, *, actor: str, reason: str, incident: str = "", ask: bool = False) -> RunView:
+        """Record the wish to execute a plan. The engine that owns the state takes it up.
+
+        Args:
+            ask: it waits for an approval of this very plan (R1a).
+
+        Raises:
+            Refused: another run that changes something is under way; one at a time (D7).
+        """
+        if plan.runbook.changes:
+            for other in self.unfinished():
+                if runbook(other.runbook).changes:
+                    raise Refused(
+                        f"Run {other.id} ({other.runbook}) is not over yet. Nothing was changed.",
+                        remedy=f"`codeblue run resume {other.id}` goes on with it, `codeblue run abort {other.id}` ends it.",
+                    )
+        id_ = new_id("run", self.world.clock.now())
+        data = {
+            "runbook": plan.runbook.name,
+            "reason": reason,
+            "inputs": plain(plan.inputs),
+            "steps": [{"id": s.id, "title": s.title, "limit_s": s.limit_s} for s in plan.steps],
+            "digest": plan.digest,
+            "deadline_s": plan.runbook.deadline_s(self.world.profile),
+            "ask": ask,
+        }
+        self.record.append(Draft("run.requested", actor, data, run=id_, incident=incident))
+        return self.get(id_)
+
+    def get(self, id_: str) -> RunView:
+        """One run. Raises Refused for an id that the record does not have."""
+        found = fold_runs(self.record.read(run=id_)).get(id_)
+        if found is None:
+            raise Refused(f"There is no run {id_!r}.", remedy="`codeblue run list` shows them.")
+        return found
+
+    def unfinished(self) -> list[RunView]:
+        """Runs that were requested and have not ended, oldest first."""
+        return [r for r in fold_runs(self.record.read()).values() if not r.state.ended]
+
+    async def execute(self, id_: str, durably: Durably) -> None:
+        """Execute a run to its end, from wherever it is.
+
+        Args:
+            durably: runs a named function once, and remembers its result across a crash (the engine's business).
+
+        Raises:
+            LeaseLost: somebody else acts now. Unreachable: the record cannot be written.
+        """
+        run = self.get(id_)
+        if run.state.ended:
+            return
+        try:
+            book = runbook(run.runbook)
+        except Refused as error:
+            self._ended(run, RunState.REFUSED, error.message, error.remedy, ExitCode.REFUSED)
+            return
+        if run.state in (RunState.REQUESTED, RunState.WAITING):
+            if not await self._approved(run):
+                return
+            self._start(run)
+        else:
+            self._event(run, "run.resumed")
+        crashpoint("run.started")
+        run = self.get(id_)
+        steps = book.steps(book.load(dict(run.inputs)), self.world, run.id)
+        executor = self._executor(run)
+        failed: StepResult | None = None
+        for step in steps:
+            if failed is not None and not step.cleanup:
+                continue
+            result = await durably(step.id, lambda step=step: executor.run(step))  # type: ignore[misc]
+            if not result.ok and failed is None:
+                failed = result
+        self._end(self.get(id_), book, failed)
+        crashpoint("run.ended")
+
+    async def _approved(self, run: RunView) -> bool:
+        """Wait until a person approves this very plan; True at once for a run that needs no approval."""
+        if not self.record.read(run=run.id, limit=1)[0].data.get("ask"):
+            return True
+        if run.state is RunState.REQUESTED:
+            self._event(run, "run.waiting", digest=run.digest, until=APPROVAL_S)
+        until = run.requested + timedelta(seconds=APPROVAL_S)
+        while True:
+            run = self.get(run.id)
+            if run.approved_by:
+                return True
+            if run.aborted_by or self.world.clock.now() >= until:
+                why = f"aborted by {run.aborted_by}" if run.aborted_by else f"not approved within {APPROVAL_S:g} s"
+                state = RunState.ABORTED if run.aborted_by else RunState.REFUSED
+                self._ended(run, state, f"{why}. Nothing was changed.", "", ExitCode.REFUSED)
+                return False
+            await self.world.clock.sleep(0.5)
+
+    def _start(self, run: RunView) -> None:
+        deadline: datetime = self.world.clock.now() + timedelta(seconds=run.deadline_s)
+        self._event(run, "run.started", deadline=deadline)
+
+    def _executor(self, run: RunView) -> Executor:
+        return Executor(
+            run=run.id,
+            incident=run.incident,
+            record=self.record,
+            clock=self.world.clock,
+            fence=self._fence,
+            aborted=lambda: self.get(run.id).aborted_by,
+            deadline=run.deadline,
+        )
+
+    def _end(self, run: RunView, book: Runbook[Any], failed: StepResult | None) -> None:
+        if run.state.ended:  # we crashed after this was recorded
+            return
+        if failed is None:
+            self._ended(run, RunState.DONE, "every step is proven", "", ExitCode.DONE)
+            return
+        touched = self._touched(run)
+        if run.aborted_by:
+            state, code = RunState.ABORTED, ExitCode.FAILED
+        elif failed.exit_code is ExitCode.REFUSED and not touched:
+            state, code = RunState.REFUSED, ExitCode.REFUSED
+        elif failed.exit_code is ExitCode.UNREACHABLE and not touched:
+            state, code = RunState.FAILED, ExitCode.UNREACHABLE
+        else:
+            state, code = RunState.FAILED, ExitCode.FAILED
+        safe = book.safe_state if touched else "Nothing was changed."
+        why = failed.why if safe in failed.why else f"{failed.why.rstrip('.')}. {safe}"
+        self._ended(run, state, why, failed.remedy, code)
+
+    def _touched(self, run: RunView) -> bool:
+        """Whether the target may have accepted something: a change that was sent and not refused (B3)."""
+        kinds = [e.kind for e in self.record.read(run=run.id)]
+        return kinds.count("step.intended") > kinds.count("step.refused")
+
+    def _ended(self, run: RunView, state: RunState, why: str, remedy: str, code: ExitCode) -> None:
+        self._event(run, "run.ended", state=state.value, why=why, remedy=remedy, exit_code=int(code))
+
+    def _event(self, run: RunView, kind: str, **data: Any) -> None:
+        self.record.append(Draft(kind, "engine", plain(data), run=run.id, incident=run.incident))

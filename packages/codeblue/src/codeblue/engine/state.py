@@ -1,0 +1,109 @@
+"""The directory where one Code Blue keeps its state, and the lock that says who owns it."""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from codeblue.model.errors import Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a state directory: the process that may launch the engine on it.
+
+    Attributes:
+        holder: its name in the lease.
+        kind: "serve" takes up requested runs of others; "command" does only its own.
+    """
+
+    holder: str
+    kind: str
+    pid: int
+
+
+class StateDirectory:
+    """One owner at a time, by a lock that the kernel frees when its process dies, however it dies.
+
+    So whoever gets the lock knows that the former owner is dead, and may take over its lease without waiting.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+
+    @property
+    def record(self) -> Path:
+        return self.path / "record.db"
+
+    @property
+    def engine(self) -> Path:
+        return self.path / "engine.db"
+
+    def own(self, me: Owner) -> Owner | None:
+        """Become the owner.
+
+        Returns:
+            the former owner, dead by now, or None if there was none.
+
+        Raises:
+            BlockingIOError: somebody else owns it; see `owner`.
+            Unreachable: the directory cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = (self.path / "owner").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise Unreachable(
+                f"The state directory {self.path} cannot be used: {error.strerror}. Nothing was changed.",
+                remedy="Repair it, or set state.directory to another place.",
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise
+        former = _parse(file)
+        try:
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps({"holder": me.holder, "kind": me.kind, "pid": me.pid}))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            file.close()
+            raise Unreachable(
+                f"The state directory {self.path} cannot be written: {error.strerror}. Nothing was changed.",
+                remedy="Free the disk, or set state.directory to another place.",
+            ) from error
+        self._file = file
+        return former
+
+    def owner(self) -> Owner | None:
+        """Who owns it now, None if nobody does."""
+        try:
+            with (self.path / "owner").open("r", encoding="utf-8") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return _parse(file)
+                return None
+        except OSError:
+            return None
+
+    def disown(self) -> None:
+        """Give it up; the kernel does the same when we die."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _parse(file: IO[str]) -> Owner | None:
+    file.seek(0)
+    try:
+        data = json.loads(file.read() or "null")
+        return Owner(str(data["holder"]), str(data["kind"]), int(data["pid"])) if data else None
+    except (ValueError, KeyError, TypeError):
+        return None

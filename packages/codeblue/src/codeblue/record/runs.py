@@ -1,0 +1,153 @@
+"""A run, folded from its events."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from codeblue.model.errors import ExitCode
+from codeblue.model.event import Event
+
+
+class RunState(StrEnum):
+    """Where a run is. The last four are ends."""
+
+    REQUESTED = "requested"
+    WAITING = "waiting for approval"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    ABORTED = "aborted"
+
+    @property
+    def ended(self) -> bool:
+        return self in (RunState.DONE, RunState.FAILED, RunState.REFUSED, RunState.ABORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a run.
+
+    Attributes:
+        state: "waiting", "running", "done", "failed".
+        now: the latest line of progress.
+        changes: what was accepted by the target, one line each.
+    """
+
+    id: str
+    title: str
+    limit_s: float
+    state: str = "waiting"
+    now: str = ""
+    why: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as the record tells it."""
+
+    id: str
+    runbook: str
+    state: RunState
+    actor: str
+    reason: str
+    requested: datetime
+    deadline_s: float
+    digest: str
+    incident: str
+    inputs: Mapping[str, Any]
+    steps: tuple[StepView, ...] = ()
+    started: datetime | None = None
+    deadline: datetime | None = None
+    ended: datetime | None = None
+    exit_code: ExitCode | None = None
+    why: str = ""
+    remedy: str = ""
+    aborted_by: str = ""
+    approved_by: str = ""
+    resumed: int = 0
+    events: tuple[int, ...] = field(default=(), repr=False)
+
+    def step(self, id_: str) -> StepView:
+        """The step of this id. Raises KeyError."""
+        for step in self.steps:
+            if step.id == id_:
+                return step
+        raise KeyError(id_)
+
+
+def fold_runs(events: Iterable[Event]) -> dict[str, RunView]:
+    """All runs among the events, in the order in which they were requested."""
+    runs: dict[str, RunView] = {}
+    for event in events:
+        if not event.run:
+            continue
+        if event.kind == "run.requested":
+            runs[event.run] = _requested(event)
+        elif event.run in runs:
+            run = _advance(runs[event.run], event)
+            runs[event.run] = replace(run, events=(*run.events, event.seq))
+    return runs
+
+
+def _requested(event: Event) -> RunView:
+    d = event.data
+    return RunView(
+        id=event.run,
+        runbook=d["runbook"],
+        state=RunState.REQUESTED,
+        actor=event.actor,
+        reason=d["reason"],
+        requested=event.at,
+        deadline_s=float(d["deadline_s"]),
+        digest=d["digest"],
+        incident=event.incident,
+        inputs=d["inputs"],
+        steps=tuple(StepView(s["id"], s["title"], float(s["limit_s"])) for s in d["steps"]),
+        events=(event.seq,),
+    )
+
+
+def _advance(run: RunView, event: Event) -> RunView:
+    d = event.data
+    match event.kind:
+        case "run.waiting":
+            return replace(run, state=RunState.WAITING)
+        case "run.started":
+            return replace(
+                run, state=RunState.RUNNING, started=event.at, deadline=datetime.fromisoformat(d["deadline"])
+            )
+        case "run.resumed":
+            return replace(run, resumed=run.resumed + 1)
+        case "run.approved" if d["digest"] == run.digest:
+            return replace(run, approved_by=event.actor)
+        case "run.abort_requested":
+            return replace(run, aborted_by=event.actor)
+        case "run.ended":
+            return replace(
+                run,
+                state=RunState(d["state"]),
+                ended=event.at,
+                exit_code=ExitCode(d["exit_code"]),
+                why=d["why"],
+                remedy=d["remedy"],
+            )
+        case "step.started":
+            return _step(run, d["step"], state="running", started=event.at)
+        case "step.progress":
+            return _step(run, d["step"], now=d["text"])
+        case "step.applied":
+            done = run.step(d["step"]).changes
+            return _step(run, d["step"], changes=(*done, f"{d['change']['summary']}: {d['accepted']}"))
+        case "step.ended":
+            return _step(run, d["step"], state=d["state"], why=d["why"], now=d["why"], ended=event.at)
+    return run
+
+
+def _step(run: RunView, id_: str, **changes: Any) -> RunView:
+    return replace(run, steps=tuple(replace(s, **changes) if s.id == id_ else s for s in run.steps))

@@ -1,0 +1,44 @@
+"""The triggers: what was sampled in, a verdict with its arithmetic out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codeblue.model.health import Outcome, Round
+from codeblue.model.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HealthTrigger:
+    """R4: more than `failures` consecutive failed attempts; one success resets; unknown neither counts nor resets.
+
+    Attributes:
+        failures: the document's 3; the trigger fires on attempt `failures + 1`.
+    """
+
+    failures: int = 3
+    rule: str = "R4"
+
+    @property
+    def memory(self) -> int:
+        """How many rounds the verdict can depend on when none of them is unknown."""
+        return self.failures + 1
+
+    def judge(self, rounds: Sequence[Round]) -> Verdict:
+        """The verdict over the rounds, oldest first."""
+        if not rounds:
+            return Verdict(self.rule, Outcome.UNKNOWN, "no attempt yet")
+        bad = 0
+        for round_ in reversed(rounds):
+            if round_.outcome is Outcome.OK:
+                break
+            bad += round_.outcome is Outcome.BREACH
+        last = rounds[-1]
+        if bad > self.failures:
+            return Verdict(
+                self.rule, Outcome.BREACH, f"{bad} consecutive failures > {self.failures}: {last.service.detail}"
+            )
+        if last.outcome is Outcome.UNKNOWN:
+            return Verdict(
+                self.rule, Outcome.UNKNOWN, f"the attempt got no answer about the service: {last.service.detail}"
+            )
+        return Verdict(self.rule, Outcome.OK, f"{bad} consecutive failures ≤ {self.failures}")

@@ -1,0 +1,175 @@
+"""Checks on a workload that several procedures need: is this template really what runs, everywhere?"""
+
+from codeblue.model.health import Outcome, Probe
+from codeblue.model.release import Pod, Workload
+from codeblue.model.verdict import Verdict
+from codeblue.ports.platform import Routing
+from codeblue.runbooks.step import Check, World
+
+#: A target pod that restarted so often crash-loops; waiting on does not mend it.
+CRASH_LOOP_RESTARTS = 3
+
+
+def reverted(seen: Workload, target: str) -> Verdict | None:
+    """The verdict that our template was replaced after it was accepted; None while it holds (D23).
+
+    Args:
+        target: `Template.exact` that must be in force.
+    """
+    if seen.template.exact == target:
+        return None
+    who = seen.template_manager or "somebody"
+    return Verdict(
+        "rollout",
+        Outcome.BREACH,
+        f"field manager {who!r} put another template back after the rollback: {seen.template.label}. "
+        f"Stop {who!r} first (GitOps, a pipeline, an operator), then run the rollback again",
+        final=True,
+    )
+
+
+def judge_rollout(seen: Workload, target: str) -> Verdict:
+    """Whether every pod runs the target and is ready, in the order of `kubectl rollout status` (docs/semantics.md).
+
+    Args:
+        target: `Template.exact`.
+    """
+    wrong = [p for p in seen.live_pods if p.template != target]
+    mine = [p for p in seen.live_pods if p.template == target]
+    ready = [p for p in mine if p.ready]
+    looping = [p for p in mine if p.trouble and p.restarts >= CRASH_LOOP_RESTARTS]
+    count = f"{len(ready)} of {seen.desired} pods on the target and ready"
+    if looping:
+        return Verdict("rollout", Outcome.BREACH, f"the target crash-loops: {_names(looping)}", final=True)
+    if seen.observed_generation < seen.generation:
+        return Verdict("rollout", Outcome.UNKNOWN, "the controller has not seen the change yet")
+    if seen.stalled:
+        return Verdict("rollout", Outcome.BREACH, f"the controller gave up: {seen.stalled}; {count}", final=True)
+    if seen.updated < seen.desired or seen.total > seen.updated or seen.available < seen.updated:
+        return Verdict("rollout", Outcome.BREACH, f"{count}{_trouble(mine)}")
+    if wrong:
+        return Verdict("rollout", Outcome.BREACH, f"{count}; still on another template: {_names(wrong)}")
+    if len(ready) < seen.desired:
+        return Verdict("rollout", Outcome.BREACH, f"{count}{_trouble(mine)}")
+    return Verdict("rollout", Outcome.OK, count)
+
+
+def judge_traffic(probe: Probe, routing: Routing, version: str) -> Verdict:
+    """Whether clients reach the target, and nobody else answers in its place (D5).
+
+    Args:
+        version: what the target calls itself; "" where that is not known, then it is not compared.
+    """
+    rule = "health"
+    if routing.strangers:
+        who = ", ".join(routing.strangers)
+        return Verdict(rule, Outcome.BREACH, f"behind the Service stands what is no pod of the release: {who}")
+    if probe.outcome is not Outcome.OK:
+        return Verdict(rule, probe.outcome, f"{probe.via}: {probe.detail}")
+    if version and probe.version and probe.version != version:
+        return Verdict(
+            rule, Outcome.BREACH, f"{probe.via} answers {probe.status} as version {probe.version}, not {version}"
+        )
+    return Verdict(rule, Outcome.OK, f"{probe.via} answers {probe.status} in {probe.latency_ms:.0f} ms")
+
+
+class Rollout(Check):
+    """Wait until the controller has replaced every pod, or say why it does not."""
+
+    id, title, every_s = "rollout", "Wait until every pod runs the target and is ready", 0.2
+
+    def __init__(self, world: World, target: str, limit_s: float) -> None:
+        self._world, self._target, self.limit_s = world, target, limit_s
+
+    async def probe(self) -> Verdict:
+        seen = await self._world.platform.observe()
+        return reverted(seen, self._target) or judge_rollout(seen, self._target)
+
+
+class Healthy(Check):
+    """The health path through the Service and of every pod (R11: up to `checks` times)."""
+
+    id, title = "health", "Check the health through the Service and of every pod"
+
+    def __init__(self, world: World, version: str) -> None:
+        verify = world.profile.verify
+        self._world, self._version = world, version
+        self.every_s, self.attempts = verify.every, verify.checks
+        self.limit_s = verify.every * verify.checks
+
+    async def probe(self) -> Verdict:
+        return await judge_health(self._world, self._version)
+
+
+class Stable(Check):
+    """Keep looking: a release that fails twenty seconds after it became ready is not a recovery.
+
+    It passes when health, template and pods were seen good without a break for `for_s` (default: the profile's
+    `stable_for`). A failure ends it; what
+    could not be seen starts the window anew, because unknown is not healthy (B5).
+    """
+
+    id = "stable"
+
+    def __init__(self, world: World, target: str, version: str, *, for_s: float | None = None) -> None:
+        verify = world.profile.verify
+        self._world, self._target, self._version = world, target, version
+        self._for_s = verify.stable_for if for_s is None else for_s
+        self.every_s = min(2.0, verify.every, self._for_s / 3)
+        self.title = f"Watch it stay healthy for {self._for_s:g} s"
+        self.limit_s = self._for_s * 2 + 60.0
+        self._since: float | None = None
+        self._restarts: dict[str, int] = {}
+
+    async def probe(self) -> Verdict:
+        clock = self._world.clock
+        verdict = await self._look()
+        if verdict.outcome is Outcome.BREACH:
+            held = "" if self._since is None else f" after {clock.monotonic() - self._since:.0f} s of health"
+            return Verdict("stable", Outcome.BREACH, f"{verdict.why}{held}", final=True)
+        if verdict.outcome is Outcome.UNKNOWN:
+            self._since = None
+            return Verdict("stable", Outcome.UNKNOWN, verdict.why)
+        if self._since is None:
+            self._since = clock.monotonic()
+        held_s = clock.monotonic() - self._since
+        if held_s < self._for_s:
+            return Verdict("stable", Outcome.UNKNOWN, f"healthy for {held_s:.0f} s of {self._for_s:g} s")
+        return Verdict("stable", Outcome.OK, f"healthy for {held_s:.0f} s ≥ {self._for_s:g} s")
+
+    async def _look(self) -> Verdict:
+        seen = await self._world.platform.observe()
+        verdict = reverted(seen, self._target) or judge_rollout(seen, self._target)
+        if not verdict.ok:
+            return verdict
+        for pod in seen.live_pods:
+            if pod.restarts > self._restarts.setdefault(pod.uid, pod.restarts):
+                return Verdict("stable", Outcome.BREACH, f"{pod.name} restarted")
+        return await judge_health(self._world, self._version)
+
+
+async def judge_health(world: World, version: str) -> Verdict:
+    """One round through the Service and of every pod. Where there is no Service, the pods alone answer (R1c)."""
+    health = world.profile.health
+    routing = await world.platform.routing()
+    places = ([routing.service] if routing.service else []) + list(routing.pods)
+    if not places:
+        return Verdict("health", Outcome.OK, "not probed: the profile names no Service; readiness of the pods counts")
+    verdicts = [
+        judge_traffic(await world.prober.get(place, health.path, timeout_s=health.timeout), routing, version)
+        for place in places
+    ]
+    for outcome in (Outcome.BREACH, Outcome.UNKNOWN):
+        for verdict in verdicts:
+            if verdict.outcome is outcome:
+                return verdict
+    return Verdict("health", Outcome.OK, f"{verdicts[0].why}; {len(routing.pods)} pods healthy each by itself")
+
+
+def _names(pods: list[Pod]) -> str:
+    return ", ".join(f"{p.name} ({p.trouble})" if p.trouble else p.name for p in pods)
+
+
+def _trouble(pods: list[Pod]) -> str:
+    troubled = [p for p in pods if p.trouble]
+    return f"; {_names(troubled)}" if troubled else ""

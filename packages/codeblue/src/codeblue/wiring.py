@@ -1,0 +1,119 @@
+"""The only module that names concrete adapters: a profile in, ports out. Imports are local, so that a verb loads only
+what it needs: start-up is part of an emergency."""
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codeblue.adapters.clock import SystemClock
+from codeblue.ports.clock import Clock
+from codeblue.ports.lease import Lease
+from codeblue.ports.record import RecordStore
+
+if TYPE_CHECKING:
+    from codeblue.engine.state import StateDirectory
+    from codeblue.profile.model import Kubernetes, Local, Profile
+    from codeblue.runbooks.step import World
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that one service needs, connected."""
+
+    profile: "Profile"
+    world: "World"
+    lease: Lease
+    record: RecordStore
+    state: "StateDirectory"
+    clock: Clock
+
+    async def close(self) -> None:
+        """Release all connections."""
+        await self.world.prober.close()
+        await self.world.platform.close()
+        self.record.close()
+
+
+def open_app(profile: "Profile") -> App:
+    """Connect the profile's adapters; nothing is asked of the platform yet.
+
+    Raises:
+        UsageError: the profile names credentials, a file or a variable that cannot be used.
+        Unreachable: the record cannot be opened.
+    """
+    from codeblue.engine.state import StateDirectory
+
+    clock = SystemClock()
+    world, lease = _platform(profile, clock)
+    state = StateDirectory(profile.state.directory)
+    return App(profile, world, lease, open_record(profile, clock), state, clock)
+
+
+def open_record(profile: "Profile", clock: Clock) -> RecordStore:
+    """The record of the profile's service. Raises as `open_app`."""
+    if profile.state.database is not None:
+        from codeblue.adapters.record.postgres import PostgresRecord
+
+        return PostgresRecord(profile.state.database.resolve(), profile.service, clock)
+    from codeblue.adapters.record.sqlite import SqliteRecord
+
+    return SqliteRecord(profile.state.directory / "record.db", profile.service, clock)
+
+
+def engine_database(profile: "Profile") -> str:
+    """The SQLAlchemy URL of the engine's own tables, beside the record. It can hold a password: never print it."""
+    if profile.state.database is None:
+        return f"sqlite:///{profile.state.directory / 'engine.db'}"
+    url = profile.state.database.resolve().reveal()
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def holder_name() -> str:
+    """Our name in a lease: unique to this process on this machine."""
+    return f"{socket.gethostname()}/{os.getpid()}/{os.urandom(3).hex()}"
+
+
+def _platform(profile: "Profile", clock: Clock) -> tuple["World", Lease]:
+    from codeblue.profile.model import Kubernetes
+
+    if isinstance(profile.platform, Kubernetes):
+        return _kubernetes(profile, profile.platform, clock)
+    return _local(profile, profile.platform, clock)
+
+
+def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple["World", Lease]:
+    from codeblue.adapters.http_prober import HttpProber
+    from codeblue.adapters.kubernetes.api import Api, load_config
+    from codeblue.adapters.kubernetes.lease import KubernetesLease
+    from codeblue.adapters.kubernetes.platform import DeploymentRef, KubernetesPlatform
+    from codeblue.adapters.kubernetes.prober import proxy_prober
+    from codeblue.adapters.kubernetes.routing import Via
+    from codeblue.adapters.subprocess_commands import SubprocessCommands
+    from codeblue.runbooks.step import World
+
+    config = load_config(at.context, at.kubeconfig)
+    api = Api(config)
+    ref = DeploymentRef(at.namespace, at.deployment, at.service, at.port, at.container, at.version_env)
+    health = profile.health
+    straight = health.via in ("direct", "url") or (health.via == "auto" and at.context == "in-cluster")
+    via = Via.DIRECT if straight else Via.APISERVER
+    platform = KubernetesPlatform(api, ref, clock, via, url=health.url)
+    field = health.version_field or ""
+    prober = HttpProber(field) if straight else proxy_prober(config, field)
+    lease = KubernetesLease(api, platform, f"codeblue-{profile.service}", profile.lease.duration, clock)
+    return World(platform, prober, SubprocessCommands(profile.contract.commands), clock, profile), lease
+
+
+def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple["World", Lease]:
+    from codeblue.adapters.http_prober import HttpProber
+    from codeblue.adapters.local.lease import LocalLease
+    from codeblue.adapters.local.platform import LocalPlatform
+    from codeblue.adapters.subprocess_commands import SubprocessCommands
+    from codeblue.runbooks.step import World
+
+    platform = LocalPlatform(at.directory, clock)
+    lease = LocalLease(at.directory, profile.lease.duration, clock)
+    prober = HttpProber(profile.health.version_field or "")
+    return World(platform, prober, SubprocessCommands(profile.contract.commands), clock, profile), lease
