@@ -54,6 +54,8 @@ def parse_phone(value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise refusal("is a number without quotes, and so loses its '+'", _PHONE_REMEDY)
     text = plain(value, "a phone number", "+" + "(country code)(number)")
+    if len(text) > 60:
+        raise refusal("is not a phone number in E.164 form", _PHONE_REMEDY)
     if re.search(r"[A-Za-z]", text):
         raise refusal("is a placeholder: letters stand for digits", _PHONE_REMEDY)
     digits = re.sub(r"\D", "", text)

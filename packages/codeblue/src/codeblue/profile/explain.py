@@ -16,12 +16,13 @@ from codeblue.profile.source import KeyPath
 from codeblue.profile.units import show_duration
 
 _MAX_SHOWN: Final = 60
+_MAX_SEARCHED: Final = 300
 _SECRET_KEY: Final = re.compile(
     r"secret|token|pass|pwd|key|webhook|credential|database|dsn|auth|private|cert|^pages$", re.I
 )
 _SECRET_VALUE: Final = re.compile(
     r"://[^/\s]*@|hooks\.slack|\bxox[a-z]-|\bAKIA|\beyJ|-----BEGIN|\bgh[a-z]_|\bsk-|password|secret|token"
-    r"|(?=[A-Za-z0-9+/=_]*[0-9])(?=[A-Za-z0-9+/=_]*[A-Za-z])[A-Za-z0-9+/=_]{20,}",
+    r"|(?=[A-Za-z+/=_]*[0-9])(?=[0-9+/=_]*[A-Za-z])[A-Za-z0-9+/=_]{20,}",
     re.IGNORECASE,
 )
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
@@ -58,23 +59,23 @@ def _shown(path: KeyPath, value: object) -> str:
     if not isinstance(value, (str, int, float)) or any(_SECRET_KEY.search(key) for key in path):
         return ""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    if _SECRET_VALUE.search(text) or not text.strip() or not text.isprintable():
+    if len(text) > _MAX_SEARCHED or _SECRET_VALUE.search(text) or not text.strip() or not text.isprintable():
         return ""
     if len(text) > _MAX_SHOWN:
         text = text[: _MAX_SHOWN - 1] + "…"
     return f" (here: {text})"
 
 
-def explain(error: ErrorDetails, value: object, *, suggest: bool = True) -> tuple[str, str]:
+def explain(error: ErrorDetails, value: object, given: object, *, suggest: bool = True) -> tuple[str, str]:
     """The message and the remedy of one of pydantic's errors.
 
     Args:
         error: as pydantic lists it.
         value: the whole tree, to tell the kind of the platform.
+        given: what the file has at the place of the error.
         suggest: look for the key that was meant (takes about a millisecond).
     """
     path, kind, context = path_of(error), error["type"], error.get("ctx", {})
-    given = error.get("input")
     shown = _shown(path, given)
     match kind:
         case "codeblue":
@@ -157,7 +158,8 @@ def _meant(path: KeyPath, value: object) -> str:
     key = path[-1][:40]
     if near := difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6):
         return f"write {near[0]}"
-    if (elsewhere := _all_keys().get(key)) is not None:
+    elsewhere = _all_keys().get(key)
+    if elsewhere is not None and elsewhere != ".".join(path[:-1]):
         return f"{key} belongs to {elsewhere or 'the top level'}; move it there or delete it"
     return f"delete it, or write one of {', '.join(known)}" if known else "delete it"
 

@@ -94,12 +94,13 @@ def _bytes(path: Path) -> bytes:
     try:
         # O_NONBLOCK: a named pipe in the place of the file must not hold an emergency up.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-                raise _no_file(name, f"is {kind}", "name the file codeblue.yaml itself with --profile FILE")
-            return stream.read(MAX_BYTES + 1)
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISREG(mode):
+            with os.fdopen(handle, "rb") as stream:
+                return stream.read(MAX_BYTES + 1)
+        os.close(handle)
+        message = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
+        remedy = "name the file codeblue.yaml itself with --profile FILE"
     except FileNotFoundError:
         message, remedy = "does not exist", "write it with `codeblue init`, or name another with --profile FILE"
     except PermissionError:
@@ -150,7 +151,8 @@ def _profile(tree: Tree, context: dict[str, Any]) -> Profile | list[Problem]:
             continue
         about_key = detail["type"] == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
         place = (tree.keys.get(path) if about_key else None) or tree.place(path)
-        message, remedy = explain(detail, tree.value, suggest=number < _MAX_SUGGESTED)
+        given = path[-1] if about_key else _at(tree.value, path)
+        message, remedy = explain(detail, tree.value, given, suggest=number < _MAX_SUGGESTED)
         problems.append(Problem(place.line, place.column, dotted(path), message, remedy))
     return problems
 

@@ -6,7 +6,7 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 
 import difflib
 import re
-from typing import Annotated, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
     PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic.functional_validators import AfterValidator
@@ -41,8 +42,9 @@ COMMANDS: Final[tuple[str, ...]] = (
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _FLAG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _SECRET_ARGUMENT: Final = re.compile(
-    r"://[^/@\s]*:[^/@\s]*@|^--?[a-z-]*(password|passwd|token|secret|api-?key)[a-z-]*(=.|$)|^[A-Za-z_]*"
-    r"(PASSWORD|TOKEN|SECRET|API_?KEY)[A-Za-z_]*=.",
+    r"://[^/@\s]{0,100}:[^/@\s]{1,200}@"
+    r"|^--?[a-z-]{0,40}?(password|passwd|token|secret|api-?key)[a-z-]{0,40}(=.|$)"
+    r"|^[A-Z0-9_]{0,40}?(PASSWORD|TOKEN|SECRET|API_?KEY)[A-Z0-9_]{0,40}=.",
     re.IGNORECASE,
 )
 
@@ -116,6 +118,12 @@ def _program_first(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _format_version(value: object) -> int:
+    if type(value) is int and value == 1:
+        return value
+    raise refusal("is not a version of the profile's format that is known here", "write version: 1")
+
+
 FlagName = Annotated[str, BeforeValidator(_flag_name)]
 FlagState = Annotated[
     bool | int,
@@ -173,8 +181,8 @@ class Local(Section):
     )
     workload: Label = Field(
         default="",
-        description="Name of the workload; default: the name of the service.",
-        json_schema_extra={"default": None},
+        description="Name of the workload.",
+        json_schema_extra={"default": "<service>"},
     )
 
 
@@ -204,25 +212,34 @@ class Health(Section):
         description="Way to the service: direct (its address), apiserver (the API server's proxy), url, or auto.",
     )
     url: HttpUrl | None = Field(
-        default=None, description="Base address for `via: url`, without user, password or query; only there."
+        default=None,
+        validate_default=True,
+        description="Base address for `via: url`, without user, password or query; only there.",
     )
     version_field: Name | None = Field(
         default="version", description="Field of the JSON answer that names the release; null: it names none."
     )
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if self.timeout > self.interval:
+    @field_validator("timeout")
+    @classmethod
+    def _within_the_interval(cls, timeout: float, info: ValidationInfo) -> float:
+        interval = info.data.get("interval")
+        if interval is not None and timeout > interval:
             raise refusal(
-                f"is longer than the interval ({self.timeout:g} s > {self.interval:g} s), so rounds would overlap",
+                f"is longer than the interval ({timeout:g} s > {interval:g} s), so rounds would overlap",
                 "write a timeout that is at most health.interval",
-                at=("timeout",),
             )
-        if self.via == "url" and self.url is None:
-            raise refusal("is url, but health.url is missing", "add health.url, or write via: auto", at=("via",))
-        if self.via != "url" and self.url is not None:
-            raise refusal("is only used with via: url", "write via: url, or delete health.url", at=("url",))
-        return self
+        return timeout
+
+    @field_validator("url")
+    @classmethod
+    def _only_with_via_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        via = info.data.get("via")
+        if via == "url" and url is None:
+            raise refusal("is missing, but via is url", "add url: with the service's address, or write via: auto")
+        if via is not None and via != "url" and url is not None:
+            raise refusal("is only used with via: url", "write via: url, or delete url", quiet=True)
+        return url
 
 
 class Contract(Section):
@@ -245,7 +262,7 @@ class Contract(Section):
         dict[Annotated[CommandName, BeforeValidator(_command_name)], Argv],
         AfterValidator(FrozenDict),
     ] = Field(
-        default=FrozenDict(),
+        default_factory=FrozenDict,
         description="Operator commands by name, each a program with its arguments as a list; no shell.",
     )
     run_in: Literal["local", "pod"] = Field(
@@ -419,7 +436,9 @@ class Pages(Section):
 class Profile(Section):
     """The whole of `codeblue.yaml`."""
 
-    version: Literal[1] = Field(description="Version of the profile's format: 1.", examples=[1])
+    version: Annotated[Literal[1], BeforeValidator(_format_version)] = Field(
+        description="Version of the profile's format: 1.", examples=[1]
+    )
     service: Label = Field(
         description="Name of the protected service, an RFC 1123 label.", examples=["ai-diagnostics-api"]
     )
@@ -427,7 +446,7 @@ class Profile(Section):
     health: Health = Field(default=Health(), description="How its health is asked for.")
     contract: Contract = Field(default=Contract(), description="What it offers beyond a readiness probe.")
     flags: Annotated[dict[FlagName, FlagState], AfterValidator(FrozenDict)] = Field(
-        default=FrozenDict(),
+        default_factory=FrozenDict,
         description="Expected state of its feature flags: true, false or a percentage as a whole number (R42).",
     )
     verify: Verify = Field(default=Verify(), description="When a recovery counts as verified.")
@@ -474,19 +493,20 @@ class Profile(Section):
             filled["platform"] = {"workload": service} | platform
         return filled
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if isinstance(self.platform, Local):
-            if self.health.via == "apiserver":
-                raise refusal(
-                    "needs platform.kind kubernetes: a local service has no API server",
-                    "write via: auto",
-                    at=("health", "via"),
-                )
-            if self.contract.run_in == "pod":
-                raise refusal(
-                    "needs platform.kind kubernetes: a local service has no pods",
-                    "write run_in: local",
-                    at=("contract", "run_in"),
-                )
-        return self
+    @field_validator("health")
+    @classmethod
+    def _a_way_that_exists(cls, health: Health, info: ValidationInfo) -> Health:
+        if health.via == "apiserver" and isinstance(info.data.get("platform"), Local):
+            raise refusal(
+                "needs kind: kubernetes, a local service has no API server", "write via: auto", at=("via",), quiet=True
+            )
+        return health
+
+    @field_validator("contract")
+    @classmethod
+    def _a_place_that_exists(cls, contract: Contract, info: ValidationInfo) -> Contract:
+        if contract.run_in == "pod" and isinstance(info.data.get("platform"), Local):
+            raise refusal(
+                "needs kind: kubernetes, a local service has no pods", "write run_in: local", at=("run_in",), quiet=True
+            )
+        return contract

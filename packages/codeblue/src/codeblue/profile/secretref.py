@@ -24,7 +24,13 @@ class SecretRef(BaseModel):
         file: path of a file that holds the secret and nothing else; a trailing line end is not part of it.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["file"]}]},
+    )
 
     env: EnvName | None = Field(default=None, description="Name of the environment variable that holds the secret.")
     file: FilePath | None = Field(

@@ -26,7 +26,8 @@ from ruamel.yaml.events import (
 
 MAX_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 12
-MAX_NODES: Final = 4000
+MAX_NODES: Final = 2000
+MAX_TEXT: Final = 4096
 
 #: Keys from the top to a value; positions in lists as text.
 KeyPath = tuple[str, ...]
@@ -102,7 +103,7 @@ class Tree:
             if path in self.keys:
                 return self.keys[path]
             path = path[:-1]
-        return self.values.get((), Place(1, 1))
+        return self.keys.get((), self.values.get((), Place(1, 1)))
 
 
 def decode(raw: bytes) -> str:
@@ -148,11 +149,13 @@ def read(text: str) -> Tree:
     try:
         return _Composer(events).document()
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        inside_quotes = error.context is not None and "quoted scalar" in error.context
+        mark = (error.context_mark if inside_quotes else None) or error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
         raise _unreadable(place, *_explain(error)) from None
     except (YAMLError, ValueError, OverflowError):  # the last two: escapes like "\U7fffffff"
-        raise _unreadable(Place(1, 1), "is not YAML", "compare the file with docs/profile.md") from None
+        place = Place(reader.reader.line + 1, reader.reader.column + 1)
+        raise _unreadable(place, "is not YAML", "compare the line with docs/profile.md") from None
 
 
 def _explain(error: MarkedYAMLError) -> tuple[str, str]:
@@ -164,6 +167,8 @@ def _explain(error: MarkedYAMLError) -> tuple[str, str]:
         return "a value cannot begin with this character", "put the value in quotes"
     if "mapping values are not allowed" in problem:
         return "a ':' stands where no key can be", "check the indentation, or put the value in quotes"
+    if "directive" in context or "directive" in problem:
+        return "a line begins with %", "delete the line, or put the value in quotes"
     if "quoted scalar" in context:
         return "the quotes of this value do not end, or hold an unknown escape", "close the quotes; \\ begins an escape"
     if "simple key" in context or "could not find expected ':'" in problem:
@@ -251,7 +256,7 @@ class _Composer:
                     self._mild(
                         event, f"is given twice, first in line {first.line}", "keep one of the two", (*path, key)
                     )
-                self._discard(self._next(), path)
+                self._discard(self._next(), (*path, key or "?"))
                 continue
             here = (*path, key)
             self._tree.keys[here] = _start(event)
@@ -266,10 +271,8 @@ class _Composer:
 
     def _key(self, event: Event, path: KeyPath) -> str | None:
         if not isinstance(event, ScalarEvent):
-            self._mild(event, "a key is not a single word", "write a key, a colon, a space and the value", path)
-            if not isinstance(event, AliasEvent):
-                self._discard(event, path)
-            return None
+            remedy = "write a word, a colon, a space and the value; put a template's {{ }} in quotes"
+            raise _unreadable(_start(event), "a key is not a single word", remedy)
         if event.anchor is not None or event.tag is not None:
             self._mild(event, "a key has an anchor or tag, which profiles do not have", "delete it", path)
         if event.value == "<<" and event.style is None:
@@ -284,6 +287,9 @@ class _Composer:
         text: str = event.value
         if _UNPRINTABLE.search(text):
             self._mild(event, "holds a character that cannot be printed", "delete the escape that makes it", path)
+            return REFUSED
+        if len(text) > MAX_TEXT:
+            self._mild(event, f"is a text of more than {MAX_TEXT} characters", "write a shorter one", path)
             return REFUSED
         if event.style is not None:
             return text
@@ -314,7 +320,7 @@ class _Composer:
             return REFUSED
         if _FLOAT.fullmatch(text) and "inf" not in repr(float(text)):
             return float(text)
-        if _AMBIGUOUS.fullmatch(text):
+        if len(text) < 100 and _AMBIGUOUS.fullmatch(text):
             self._mild(
                 event,
                 "is a number that YAML readers understand differently",

@@ -16,6 +16,8 @@ _ENV: Final = r"[A-Z_][A-Z0-9_]{0,127}"
 _PORT_NAME: Final = r"(?=[a-z0-9-]*[a-z])[a-z0-9](-?[a-z0-9]){0,14}"
 _URL_PATH: Final = r"/([A-Za-z0-9._~!$&'()*+,;=:@%?-][A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,500})?"
 
+_MAX_LENGTH: Final = 1024
+
 #: Texts that a template leaves behind. Whole-text words, and marks anywhere in the text (R2).
 _PLACEHOLDER_WORDS: Final = frozenset(
     [
@@ -44,7 +46,7 @@ _PLACEHOLDER_WORDS: Final = frozenset(
     ]
 )
 _PLACEHOLDER_MARKS: Final = re.compile(
-    r"\[[^\]]*\]|<[^>]*>|\{\{.*\}\}|\$\{.*\}|\bTODO\b|\bTBD\b|\bFIXME\b|X{3,}|\.\.\.|…"
+    r"\[[^\[\]]{0,80}\]|<[^<>]{0,80}>|\{\{|\$\{|\bTODO\b|\bTBD\b|\bFIXME\b|\bCHANGE_?ME\b|X{3,}|\.\.\.|…"
 )
 
 
@@ -67,6 +69,8 @@ def plain(value: object, what: str, example: str) -> str:
         raise refusal(f"is not text, but {what} is expected", f'write {what} in quotes, for example "{example}"')
     if not value.strip():
         raise refusal("is empty", f'write {what}, for example "{example}", or delete the key')
+    if len(value) > _MAX_LENGTH:
+        raise refusal(f"is longer than {_MAX_LENGTH} characters", f"write {what}, for example {example}")
     if value != value.strip() or not value.isprintable():
         raise refusal(f"has blanks around it or characters that cannot be printed, {what} has none", "delete them")
     if is_placeholder(value):
@@ -192,8 +196,6 @@ def _path(value: object, info: ValidationInfo) -> Path:
     text = plain(value, "a path", "./incidents")
     if "://" in text:
         raise refusal("is a URL, but a path on this machine is expected", "write a path", quiet=True)
-    if len(text) > 1024:
-        raise refusal("is longer than 1024 characters", "write a shorter path")
     expanded = os.path.expanduser(text)  # noqa: PTH111  (Path.expanduser raises where there is no home)
     if expanded.startswith("~"):
         raise refusal("begins with '~', but that home directory is unknown here", "write the path from the root '/'")
