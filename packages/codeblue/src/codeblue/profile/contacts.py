@@ -22,8 +22,11 @@ _EMAIL_REMEDY: Final = "write an address that somebody reads, or delete the key"
 _NO_DOMAIN: Final = re.compile(r"(^|[@.])(example\.(com|org|net|edu)|example|test|invalid|localhost|local)$")
 #: Numbers set aside for films and documents: NANP 555-01xx and area code 555, Ofcom's drama numbers.
 _FICTION: Final = re.compile(
-    r"\+1\d{3}55501\d\d|\+1555\d{7}|\+447700900\d{3}|\+44(20|113|114|115|116|117|118|121|131|141|151|161|191)\d?4?960\d{3}"
+    r"\+?1?(\d{3})?55501\d\d|\+1555\d{7}"
+    r"|\+44(1\d\d4960\d{3}|2079460\d{3}|2890180\d{3}|2920180\d{3}|1632960\d{3}|7700900\d{3}|8081570\d{3})"
 )
+#: Six equal digits, a pair four times, a longer block three times.
+_REPEATED: Final = re.compile(r"(\d)\1{5}|(\d{2})\2{3}|(\d{3,5})\3{2}")
 _NANP: Final = re.compile(r"\+1[2-9]\d{2}[2-9]\d{6}")
 _NO_NAMES: Final = frozenset(
     (
@@ -62,12 +65,10 @@ def parse_phone(value: object) -> str:
     dialled = "+" + digits
     if (
         _FICTION.fullmatch(dialled)
-        or re.fullmatch(r"(1?\d{3})?55501\d\d", digits)
-        or (digits.startswith("1") and len(digits) == 11 and not _NANP.fullmatch(dialled))
-        or re.search(r"(\d)\1{5}", digits)
+        or (text.startswith("+1") and not _NANP.fullmatch(dialled))
+        or _REPEATED.search(digits)
         or _stepwise(digits, 1, 7)
         or _stepwise(digits, -1, 7)
-        or re.search(r"(\d{2,5}?)\1{2,}$", digits[1:])
     ):
         raise refusal("is a placeholder: nobody has this number", _PHONE_REMEDY)
     if not _E164.fullmatch(text):

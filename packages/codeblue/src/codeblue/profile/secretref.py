@@ -76,11 +76,12 @@ class SecretRef(BaseModel):
                 f"{what}: the file {path} cannot be read: {error.strerror}",
                 remedy="create the file with the secret in it, readable by the user that runs Code Blue",
             ) from None
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(handle)
+            raise UsageError(f"{what}: {path} is not a regular file", remedy="name a file that holds the secret")
         with os.fdopen(handle, "rb") as stream:
-            about = os.fstat(stream.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                raise UsageError(f"{what}: {path} is not a regular file", remedy="name a file that holds the secret")
-            if about.st_mode & stat.S_IRWXO:
+            if mode & stat.S_IRWXO:
                 raise UsageError(
                     f"{what}: the file {path} can be used by every user of this machine",
                     remedy=f"chmod o-rwx {path} (for a mounted Kubernetes Secret: defaultMode: 0440 and an fsGroup)",

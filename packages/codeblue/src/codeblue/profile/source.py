@@ -145,17 +145,16 @@ def read(text: str) -> Tree:
         Unreadable: the text is not YAML, or uses what makes the rest unreadable. Milder ones are in `Tree.flaws`.
     """
     reader = YAML(typ="safe", pure=True)
-    events: Iterator[Event] = reader.parse(text)
+    composer = _Composer(reader.parse(text))
     try:
-        return _Composer(events).document()
+        return composer.document()
     except MarkedYAMLError as error:
         inside_quotes = error.context is not None and "quoted scalar" in error.context
         mark = (error.context_mark if inside_quotes else None) or error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
         raise _unreadable(place, *_explain(error)) from None
     except (YAMLError, ValueError, OverflowError):  # the last two: escapes like "\U7fffffff"
-        place = Place(reader.reader.line + 1, reader.reader.column + 1)
-        raise _unreadable(place, "is not YAML", "compare the line with docs/profile.md") from None
+        raise _unreadable(composer.reached, "is not YAML", "compare the line with docs/profile.md") from None
 
 
 def _explain(error: MarkedYAMLError) -> tuple[str, str]:
@@ -181,15 +180,21 @@ def _explain(error: MarkedYAMLError) -> tuple[str, str]:
 
 
 class _Composer:
-    """Events → Tree, within bounds."""
+    """Events → Tree, within bounds.
+
+    Attributes:
+        reached: where the latest event began, for errors that come without a place.
+    """
 
     def __init__(self, events: Iterator[Event]) -> None:
         self._events = events
         self._tree = Tree()
         self._nodes = 0
+        self.reached = Place(1, 1)
 
     def _next(self) -> Event:
         event = next(self._events)
+        self.reached = _start(event)
         if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
             self._mild(event, "holds a directive (%YAML, %TAG)", "delete the line", ())
         return event

@@ -55,6 +55,18 @@ def is_placeholder(text: str) -> bool:
     return text.strip().lower() in _PLACEHOLDER_WORDS or _PLACEHOLDER_MARKS.search(text) is not None
 
 
+_SECRET_VALUE: Final = re.compile(
+    r"://[^/\s]*@|hooks\.slack|\bxox[a-z]-|\bAKIA|\beyJ|-----BEGIN|\bgh[a-z]_|\bsk-|password|secret|token"
+    r"|(?=[A-Za-z+/=_]*[0-9])(?=[0-9+/=_]*[A-Za-z])[A-Za-z0-9+/=_]{20,}",
+    re.IGNORECASE,
+)
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text might hold a secret and so is never shown: credentials in a URL, tokens, long random words."""
+    return len(text) > 300 or _SECRET_VALUE.search(text) is not None
+
+
 def plain(value: object, what: str, example: str) -> str:
     """`value` as one line of text that is no placeholder.
 
@@ -86,7 +98,7 @@ def _matching(pattern: str, what: str, example: str, rule: str) -> Callable[[obj
         if compiled.fullmatch(text):
             return text
         better = re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")
-        if text != text.lower() and len(better) <= 60 and compiled.fullmatch(better):
+        if not looks_secret(text) and text != text.lower() and len(better) <= 60 and compiled.fullmatch(better):
             raise refusal(f"is not {what}: {rule}; upper case is refused", f"write {better}")
         raise refusal(f"is not {what}: {rule}", f"write {what}, for example {example}")
 
@@ -193,7 +205,7 @@ HttpUrl = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string"
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
-    text = plain(value, "a path", "./incidents")
+    text = plain(str(value) if isinstance(value, Path) else value, "a path", "./incidents")
     if "://" in text:
         raise refusal("is a URL, but a path on this machine is expected", "write a path", quiet=True)
     expanded = os.path.expanduser(text)  # noqa: PTH111  (Path.expanduser raises where there is no home)
