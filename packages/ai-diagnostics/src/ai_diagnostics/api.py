@@ -15,7 +15,7 @@ from ai_diagnostics import __version__, metrics
 from ai_diagnostics.auth import AuthError
 from ai_diagnostics.border import NewDiagnostic, places
 from ai_diagnostics.documents import RequestRow, ResultRow
-from ai_diagnostics.envelope import failure
+from ai_diagnostics.envelope import failure, limited_body
 from ai_diagnostics.service import Service
 from ai_diagnostics.store import StoreError, WriteRefused
 from ai_diagnostics.workflow import WorkflowFailed
@@ -36,7 +36,7 @@ async def create(request: Request) -> Response:
     service: Service = request.app.state.service
     caller = service.authority.caller(request.headers.get("authorization"), "diagnostics:write")
     try:
-        new = NewDiagnostic.model_validate_json(await request.body())
+        new = NewDiagnostic.model_validate_json(await limited_body(request))
     except ValidationError as error:
         return failure(422, "invalid", "the request is not valid", details=places(error))
     row, result = await service.workflow.run(new, caller.subject)

@@ -17,7 +17,6 @@ from ai_diagnostics.logs import log
 from ai_diagnostics.service import open_service
 from ai_diagnostics.settings import Settings
 
-_MAX_BODY = 64 * 1024  # bytes
 _THREADS = 32  # for the stores' blocking calls; a hanging dependency must not use up all of them at once
 
 
@@ -52,5 +51,4 @@ def build(settings: Settings, number: int) -> Starlette:
         middleware=[envelope],
         exception_handlers={**api.ERRORS, HTTPException: api.http_error},
         lifespan=lifespan,
-        max_body_size=_MAX_BODY,
     )

@@ -6,6 +6,8 @@ import asyncio
 import os
 import time
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,12 +18,23 @@ from ai_diagnostics.service import Service
 
 _SPARED = ("/api/health", "/api/operator/")  # health and operators must work in every mode
 RETRY_AFTER_S = 30
+MAX_BODY = 64 * 1024  # bytes
 
 
 def failure(status: int, code: str, message: str, **more: object) -> JSONResponse:
     """An error answer in the one shape that all errors have."""
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
     return JSONResponse({"error": {"code": code, "message": message, **more}}, status, headers)
+
+
+async def limited_body(request: Request) -> bytes:
+    """The body of a request, at most `MAX_BODY` bytes; raises HTTPException 413 as soon as there are more."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HTTPException(413)
+    return bytes(body)
 
 
 class Envelope:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ai_diagnostics import control, metrics
 from ai_diagnostics.border import NewValue, places
-from ai_diagnostics.envelope import failure
+from ai_diagnostics.envelope import failure, limited_body
 from ai_diagnostics.processes import agreement
 from ai_diagnostics.service import Service
 
@@ -50,7 +50,7 @@ async def change(request: Request) -> Response:
     caller = service.authority.caller(request.headers.get("authorization"), "operator")
     name = request.path_params["name"]
     try:
-        new = NewValue.model_validate_json(await request.body())
+        new = NewValue.model_validate_json(await limited_body(request))
         value = control.spec(name).check(new.value)
     except ValidationError as error:
         return failure(422, "invalid", "the request is not valid", details=places(error))

@@ -46,7 +46,7 @@ class Candidate(_Strict):
     probability: Annotated[float, Field(ge=0, le=1)]
 
 
-class Warning_(_Strict):
+class Interaction(_Strict):
     """An interaction among the patient's drugs."""
 
     drugs: Annotated[list[str], Field(min_length=1, max_length=10)]
@@ -57,7 +57,7 @@ class Differential(_Strict):
     """The answer that is asked of the model."""
 
     differential: Annotated[list[Candidate], Field(min_length=1, max_length=20)]
-    warnings: Annotated[list[Warning_], Field(max_length=50)]
+    warnings: Annotated[list[Interaction], Field(max_length=50)]
     summary: Annotated[str, Field(max_length=2000)]
 
 

@@ -75,6 +75,10 @@ def _lines(value: object, name: str = "") -> list[str]:
         pad = "  " if name else ""
         return head + [pad + line for key, item in value.items() for line in _lines(item, str(key))]
     if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-        return [f"{name}:", *("  - " + "\n    ".join(_lines(item)) for item in value)]
+        return [f"{name}:", *(line for item in value for line in _indented(_lines(item)))]
     shown = value if isinstance(value, str) else json.dumps(value)
     return [f"{name}: {shown}" if name else str(shown)]
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  - {lines[0]}", *(f"    {line}" for line in lines[1:])] if lines else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -79,5 +80,6 @@ def main(arguments: Sequence[str]) -> int:
     config = uvicorn.Config(
         build(Board(log)), loop="asyncio", http="h11", ws="none", log_config=None, timeout_graceful_shutdown=2
     )
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again after its graceful stop
     uvicorn.Server(config).run(sockets=[sock])
     return 0
