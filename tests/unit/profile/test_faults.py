@@ -48,6 +48,21 @@ def test_the_table_covers_enough_and_has_unique_names() -> None:
     assert len({fault.id for fault in FAULTS}) == len(FAULTS)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("namespace-upper-case", marks=pytest.mark.defect("D1")),
+        pytest.param("timeout-over-interval", marks=pytest.mark.defect("D17")),
+        pytest.param("no-context", marks=pytest.mark.defect("D55")),
+        pytest.param("null-context", marks=pytest.mark.defect("D55")),
+        pytest.param("service-traversal", marks=pytest.mark.defect("D51")),
+    ],
+)
+def test_what_the_documents_scripts_let_through_is_refused(name: str, tmp_path: Path) -> None:
+    [fault] = [fault for fault in FAULTS if fault.id == name]
+    assert [problem.line for problem in refused(fault, tmp_path).problems] == [fault.line]
+
+
 def test_a_profile_error_is_a_usage_error() -> None:
     assert issubclass(ProfileError, UsageError)
     assert ProfileError.exit_code is ExitCode.USAGE

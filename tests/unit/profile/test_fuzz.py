@@ -1,4 +1,4 @@
-"""No text, however broken, makes the loader raise anything but a ProfileError, or shows a traceback's worth of time."""
+"""No text, however broken, makes the loader raise anything but a ProfileError, or takes long (CPU time, so that a busy machine does not matter)."""
 
 import contextlib
 import json
@@ -35,19 +35,19 @@ def refuse_or_accept(text: str | bytes) -> None:
 
 @pytest.mark.done(8)
 @given(st.binary(max_size=400))
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes(raw: bytes) -> None:
     refuse_or_accept(raw)
 
 
 @given(st.text(st.characters(), max_size=200))
-@settings(max_examples=200, deadline=1000)
+@settings(max_examples=200, deadline=None)
 def test_any_text_with_lone_surrogates(text: str) -> None:
     refuse_or_accept(text)
 
 
 @given(st.text(st.sampled_from("{}[]-?:,&*!|>'\"%@`#\n\t ab0.~<=\\"), max_size=120))
-@settings(max_examples=400, deadline=1000)
+@settings(max_examples=400, deadline=None)
 def test_any_marks_of_yaml(text: str) -> None:
     refuse_or_accept(text)
 
@@ -58,7 +58,7 @@ def test_any_marks_of_yaml(text: str) -> None:
         st.tuples(st.integers(0, len(VALID)), st.integers(0, 12), st.sampled_from(SPLINTERS)), min_size=1, max_size=4
     )
 )
-@settings(max_examples=250, deadline=2000)
+@settings(max_examples=250, deadline=None)
 def test_a_valid_profile_with_splinters(cuts: list[tuple[int, int, str]]) -> None:
     text = VALID
     for at, removed, put in cuts:
@@ -67,7 +67,7 @@ def test_a_valid_profile_with_splinters(cuts: list[tuple[int, int, str]]) -> Non
 
 
 @given(st.permutations(LINES[:40]), st.integers(0, 40))
-@settings(max_examples=150, deadline=2000)
+@settings(max_examples=150, deadline=None)
 def test_shuffled_lines(lines: list[str], kept: int) -> None:
     refuse_or_accept("".join(lines[:kept]))
 
@@ -80,7 +80,7 @@ VALUES = st.recursive(
 
 
 @given(st.data(), VALUES)
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=300, deadline=None)
 def test_any_value_at_any_key(data: st.DataObject, value: object) -> None:
     """JSON is YAML: one value of the valid profile is another."""
     keys = [n for n, line in enumerate(LINES) if ": " in line and not line.lstrip().startswith(("#", "- "))]
@@ -91,7 +91,23 @@ def test_any_value_at_any_key(data: st.DataObject, value: object) -> None:
 
 
 PARTS = [
-    *(b"[", b"{", b"- ", b"? ", b"{a: ", b"[{", b"!!x ", b"&a ", b"a: &a [*a, ", b"{a: 1, a: ", b"{? ", b"'", b'"'),
+    *(
+        b"[",
+        b"{",
+        b"- ",
+        b"? ",
+        b"{a: ",
+        b"[{",
+        b"[\n{",
+        b"[a, ",
+        b"!!x ",
+        b"&a ",
+        b"a: &a [*a, ",
+        b"{a: 1, a: ",
+        b"{? ",
+        b"'",
+        b'"',
+    ),
     *(b'"\\"', b"|\n ", b"a", b"a ", b"a: ", b"\n", b"#", b"1_", b"1:", b"://:@", b"a1+/=", b"[<{{", b"--token", b"X"),
 ]
 

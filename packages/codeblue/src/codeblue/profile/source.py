@@ -29,6 +29,10 @@ MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2000
 MAX_TEXT: Final = 4096
 
+_TOO_DEEP: Final = (f"nested deeper than {MAX_DEPTH} levels", "a profile has at most 4 levels")
+#: A pile of brackets: the parser would read far ahead, at a cost that grows with the square of its height.
+_NEST: Final = re.compile(rf"(?:[\[{{][ \n]{{0,9}}){{{MAX_DEPTH + 1}}}")
+
 #: Keys from the top to a value; positions in lists as text.
 KeyPath = tuple[str, ...]
 
@@ -144,6 +148,8 @@ def read(text: str) -> Tree:
     Raises:
         Unreadable: the text is not YAML, or uses what makes the rest unreadable. Milder ones are in `Tree.flaws`.
     """
+    if nest := _NEST.search(text):
+        raise _unreadable(_place(text, nest.start()), *_TOO_DEEP)
     reader = YAML(typ="safe", pure=True)
     composer = _Composer(reader.parse(text))
     try:
@@ -222,7 +228,7 @@ class _Composer:
                 _start(event), f"more than {MAX_NODES} values", "delete what does not belong in a profile"
             )
         if len(path) > MAX_DEPTH:
-            raise _unreadable(_start(event), f"nested deeper than {MAX_DEPTH} levels", "a profile has at most 4 levels")
+            raise _unreadable(_start(event), *_TOO_DEEP)
         if isinstance(event, AliasEvent):
             self._mild(
                 event, "is an alias (*), which profiles do not have", "write the value itself, or quote it", path
@@ -283,10 +289,15 @@ class _Composer:
         if event.value == "<<" and event.style is None:
             self._mild(event, "is a merge key (<<), which profiles do not have", "write the keys themselves", path)
             return None
-        if event.style is None and not isinstance(self._scalar(event, path), str):
-            self._mild(event, "a key is no name", "write a name, or put it in quotes", path)
+        if event.value == "":
+            self._mild(event, "a key is empty", "write a key before the colon", path)
             return None
-        return str(event.value)
+        key = self._scalar(event, path)
+        if isinstance(key, str):
+            return key
+        if key is not REFUSED:
+            self._mild(event, "a key is no name", "write a name, or put it in quotes", path)
+        return None
 
     def _scalar(self, event: ScalarEvent, path: KeyPath) -> Any:
         text: str = event.value
