@@ -1,4 +1,4 @@
-"""No text, however broken, makes the loader raise anything but a ProfileError, or takes long (CPU time, so that a busy machine does not matter)."""
+"""No text, however broken, makes the loader raise anything but a ProfileError, or spend more than a second of CPU."""
 
 import contextlib
 import json
