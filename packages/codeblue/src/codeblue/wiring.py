@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codeblue.adapters.clock import SystemClock
+from codeblue.adapters.report_directory import ReportDirectory
 from codeblue.ports.clock import Clock
 from codeblue.ports.lease import Lease
 from codeblue.ports.record import RecordStore
+from codeblue.ports.reports import Reports
 
 if TYPE_CHECKING:
     from codeblue.engine.state import StateDirectory
@@ -25,6 +27,7 @@ class App:
     world: "World"
     lease: Lease
     record: RecordStore
+    reports: Reports
     state: "StateDirectory"
     clock: Clock
 
@@ -47,7 +50,8 @@ def open_app(profile: "Profile") -> App:
     clock = SystemClock()
     world, lease = _platform(profile, clock)
     state = StateDirectory(profile.state.directory)
-    return App(profile, world, lease, open_record(profile, clock), state, clock)
+    reports = ReportDirectory(profile.report.directory)
+    return App(profile, world, lease, open_record(profile, clock), reports, state, clock)
 
 
 def open_record(profile: "Profile", clock: Clock) -> RecordStore:

@@ -68,7 +68,7 @@ class Runs:
                 if runbook(other.runbook).changes:
                     raise Refused(
                         f"Run {other.id} ({other.runbook}) is not over yet. Nothing was changed.",
-                        remedy=f"`codeblue run resume {other.id}` goes on with it, `codeblue run abort {other.id}` ends it.",
+                        remedy=f"`codeblue run resume {other.id}` goes on; `codeblue run abort {other.id}` ends it.",
                     )
         id_ = new_id("run", self.world.clock.now())
         data = {

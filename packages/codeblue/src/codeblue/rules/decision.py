@@ -30,6 +30,7 @@ def decide(
     verdicts: Sequence[Verdict],
     workload: Workload,
     choice: Choice,
+    *,
     past: Sequence[datetime],
     limits: Limits,
     at: datetime,

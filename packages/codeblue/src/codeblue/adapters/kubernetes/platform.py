@@ -12,6 +12,7 @@ from codeblue.adapters.kubernetes.owners import find_owners, template_manager
 from codeblue.adapters.kubernetes.pods import live, read_pod
 from codeblue.adapters.kubernetes.room import room_for
 from codeblue.adapters.kubernetes.routing import Via, read_routing
+from codeblue.adapters.kubernetes.runnable import Means
 from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_template
 from codeblue.adapters.kubernetes.usage import read_usage
 from codeblue.model.change import Change, Fence, Receipt
@@ -102,7 +103,17 @@ class KubernetesPlatform:
     async def history(self) -> tuple[Revision, ...]:
         raw = await self._deployment()
         sets = await replica_sets(self.api, self.ref.namespace, raw, _selector(raw))
-        return read_revisions(sets, self._read(raw["spec"]["template"]), self._read)
+        current = self._read(raw["spec"]["template"])
+        means = Means(self.api, self.ref.namespace)
+        await means.look()
+        revisions: list[Revision] = []
+        for revision in read_revisions(sets, current, self._read):
+            if revision.current:
+                revisions.append(revision)
+                continue
+            can = await means.judge(parse(revision.template))
+            revisions.append(replace(revision, runnable=can.verdict, why_not=can.why))
+        return tuple(revisions)
 
     async def overlay(self, wanted: Template, current: Template) -> Overlay:
         target, today = parse(wanted), parse(current)

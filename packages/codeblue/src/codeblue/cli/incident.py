@@ -1,0 +1,57 @@
+"""`codeblue incident`: list, show, report."""
+
+from cyclopts import App
+
+from codeblue.cli.frame import Common, show
+
+_DEFAULT = Common()
+
+app = App(name="incident", help="List and show incidents, and write their reports.")
+
+
+@app.command(name="list")
+def list_incidents(*, common: Common = _DEFAULT) -> int:
+    """All incidents of the record, newest first."""
+    from codeblue.record.chain import plain
+    from codeblue.record.incidents import fold_incidents
+
+    found = list(fold_incidents(_events(common)).values())[::-1]
+    lines = [f"{i.id}  {i.state:<9} {i.severity}  {i.opened:%Y-%m-%d %H:%M:%S}  {i.trigger}: {i.why}" for i in found]
+    document = {"schema": "codeblue/incidents/1", "incidents": [plain(i) for i in found]}
+    show(common, document, "\n".join(lines) or "No incidents.")
+    return 0
+
+
+@app.command(name="show")
+def show_incident(incident: str, *, common: Common = _DEFAULT) -> int:
+    """The report of one incident, as it is now, on standard output."""
+    text = _text(common, incident)
+    show(common, {"schema": "codeblue/report/1", "incident": incident, "markdown": text}, text)
+    return 0
+
+
+@app.command
+def report(incident: str, *, common: Common = _DEFAULT) -> int:
+    """Write the report of one incident into the profile's report directory."""
+    from codeblue.adapters.report_directory import ReportDirectory
+
+    path = ReportDirectory(common.load().report.directory).save(incident, _text(common, incident))
+    show(common, {"schema": "codeblue/report/1", "incident": incident, "file": str(path)}, str(path))
+    return 0
+
+
+def _events(common: Common):  # type: ignore[no-untyped-def]
+    from codeblue.adapters.clock import SystemClock
+    from codeblue.wiring import open_record
+
+    return open_record(common.load(), SystemClock()).read()
+
+
+def _text(common: Common, incident: str) -> str:
+    from codeblue.model.errors import Refused
+    from codeblue.record.report import write_report
+
+    try:
+        return write_report(_events(common), incident)
+    except KeyError:
+        raise Refused(f"There is no incident {incident!r}.", remedy="`codeblue incident list` shows them.") from None

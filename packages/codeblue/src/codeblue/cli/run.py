@@ -1,0 +1,110 @@
+"""`codeblue run`: list, show, approve, abort, resume."""
+
+from cyclopts import App
+
+from codeblue.cli.frame import Common, show
+
+_DEFAULT = Common()
+
+app = App(name="run", help="List, show, approve, abort and resume runs.")
+
+
+@app.command(name="list")
+def list_runs(*, common: Common = _DEFAULT) -> int:
+    """All runs of the record, newest first."""
+    from codeblue.cli.progress import as_document
+    from codeblue.record.runs import fold_runs
+
+    runs = list(fold_runs(_record(common).read()).values())[::-1]
+    lines = [
+        f"{r.id}  {r.state:<22} {r.runbook:<16} {r.requested:%Y-%m-%d %H:%M:%S}  {r.why or r.reason}" for r in runs
+    ]
+    show(common, {"schema": "codeblue/runs/1", "runs": [as_document(r) for r in runs]}, "\n".join(lines) or "No runs.")
+    return 0
+
+
+@app.command(name="show")
+def show_run(run: str, *, common: Common = _DEFAULT) -> int:
+    """One run with its steps."""
+    from codeblue.cli.progress import as_document, as_text
+
+    view = _get(common, run)
+    lines = [as_text(view), f"Requested {view.requested:%Y-%m-%d %H:%M:%S} UTC by {view.actor}: {view.reason}"]
+    lines += [f"  {s.state:<8} {s.title}: {s.why or s.now}" for s in view.steps]
+    show(common, as_document(view), "\n".join(lines))
+    return 0
+
+
+@app.command
+def approve(run: str, *, digest: str = "", common: Common = _DEFAULT) -> int:
+    """Approve a run that waits. The approval is bound to the digest of its plan (R1a).
+
+    Parameters
+    ----------
+    digest
+        The digest you looked at; default: that of the run as it is now.
+    """
+    from codeblue.model.errors import Refused
+    from codeblue.record.runs import RunState
+
+    view = _get(common, run)
+    if view.state not in (RunState.WAITING, RunState.REQUESTED):
+        raise Refused(f"Run {run} does not wait for an approval: it is {view.state}.")
+    if digest and digest != view.digest:
+        raise Refused(
+            f"Run {run} has another digest: {view.digest}. Nothing was approved.",
+            remedy="Look at `codeblue run show` again: you saw another plan.",
+        )
+    _append(common, "run.approved", run, {"digest": view.digest})
+    show(common, {"schema": "codeblue/approved/1", "run": run, "digest": view.digest}, f"Approved {run}.")
+    return 0
+
+
+@app.command
+def abort(run: str, *, common: Common = _DEFAULT) -> int:
+    """Ask a run to stop at the next safe place; what it set aside is put back."""
+    from codeblue.model.errors import Refused
+
+    view = _get(common, run)
+    if view.state.ended:
+        raise Refused(f"Run {run} is over: {view.state}.")
+    _append(common, "run.abort_requested", run, {})
+    text = f"Asked {run} to stop. If nobody executes it now, `codeblue run resume {run}` ends it in order."
+    show(common, {"schema": "codeblue/abort/1", "run": run}, text)
+    return 0
+
+
+@app.command
+def resume(run: str, *, common: Common = _DEFAULT) -> int:
+    """Go on with a run that was interrupted, here and now."""
+    from codeblue.cli.session import resume as go_on
+
+    return go_on(common, run)
+
+
+def _record(common: Common):  # type: ignore[no-untyped-def]
+    from codeblue.adapters.clock import SystemClock
+    from codeblue.wiring import open_record
+
+    return open_record(common.load(), SystemClock())
+
+
+def _get(common: Common, run: str):  # type: ignore[no-untyped-def]
+    from codeblue.model.errors import Refused
+    from codeblue.record.runs import fold_runs
+
+    view = fold_runs(_record(common).read(run=run)).get(run)
+    if view is None:
+        raise Refused(f"There is no run {run!r}.", remedy="`codeblue run list` shows them.")
+    return view
+
+
+def _append(common: Common, kind: str, run: str, data: dict[str, str]) -> None:
+    import os
+    import pwd
+    import socket
+
+    from codeblue.model.event import Draft
+
+    who = f"person:{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    _record(common).append(Draft(kind, who, data, run=run, incident=_get(common, run).incident))

@@ -1,0 +1,51 @@
+"""`codeblue serve`: the daemon."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+
+from codeblue.cli.frame import Common, say
+from codeblue.model.errors import CodeBlueError, ExitCode, LeaseLost
+
+_DEFAULT = Common()
+
+
+def serve(*, common: Common = _DEFAULT) -> int:
+    """Watch the service, decide, act and prove, until stopped. Several may stand by for each other.
+
+    One line for each cycle on standard output; with --json each line is a JSON object.
+    """
+    from codeblue.daemon import Daemon
+    from codeblue.wiring import open_app
+
+    app = open_app(common.load())
+
+    def sentence(text: str) -> None:
+        at = datetime.now(UTC)
+        if common.json:
+            print(json.dumps({"at": at.isoformat(), "sentence": text}, ensure_ascii=False), flush=True)
+        else:
+            print(f"{at:%H:%M:%S} {text}", flush=True)
+
+    def stand_down(error: CodeBlueError) -> None:
+        # nothing that still runs in this process may record anything: it ends here, and whoever started it starts it anew
+        sentence(f"standing down: {error.message}")
+        if error.remedy:
+            say(f"Next: {error.remedy}")
+        sys.stdout.flush()
+        os._exit(int(ExitCode.REFUSED if isinstance(error, LeaseLost) else error.exit_code))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await Daemon(app, sentence, stand_down).run(stop)
+        await app.close()
+
+    asyncio.run(run())
+    sys.stdout.flush()
+    os._exit(int(ExitCode.DONE))  # DBOS's threads would keep the process for seconds

@@ -1,0 +1,105 @@
+"""The daemon: stand by, become the one that acts, watch, and take up what people ask for, until told to stop."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from codeblue.engine.engine import Engine
+from codeblue.engine.keeper import Keeper
+from codeblue.engine.runs import Runs
+from codeblue.engine.state import Owner
+from codeblue.model.errors import CodeBlueError, LeaseHeld, Temporary
+from codeblue.watch import Watch
+from codeblue.wiring import App, engine_database, holder_name
+
+#: How often stored commands (a requested run, an approval) are looked for.
+COMMANDS_EVERY_S = 0.3
+#: How long a standby waits after it saw a living holder.
+STANDBY_EVERY_S = 2.0
+
+
+class Daemon:
+    """One process of `codeblue serve`.
+
+    Args:
+        say: gets every sentence: of a cycle of the loop, or of a change of role.
+        stand_down: called when the lease was lost; must end the process.
+    """
+
+    def __init__(self, app: App, say: Callable[[str], None], stand_down: Callable[[CodeBlueError], None]) -> None:
+        self._app, self._say, self._die = app, say, stand_down
+        self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
+        self._runs = Runs(app.record, app.world, self._keeper.fence)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; then the lease is free at once.
+
+        Raises:
+            Refused: another process owns this state directory. Forbidden, NotFound: the platform refuses us for good.
+        """
+        me = Owner(holder_name(), "serve", os.getpid())
+        try:
+            former = self._app.state.own(me)
+        except BlockingIOError:
+            owner = self._app.state.owner()
+            raise LeaseHeld(
+                f"Another process owns {self._app.state.path} ({owner.holder if owner else 'unknown'}).",
+                remedy="Let it end, or give this daemon a state.directory of its own.",
+            ) from None
+        if await self._become_holder(me.holder, former.holder if former else "", stop):
+            await self._serve(stop)
+        await self._keeper.release()
+        self._app.state.disown()
+
+    async def _become_holder(self, holder: str, predecessor: str, stop: asyncio.Event) -> bool:
+        said = ""
+        while not stop.is_set():
+            try:
+                fence = await self._keeper.acquire(holder, predecessor=predecessor)
+            except LeaseHeld:
+                view = await self._app.lease.view()
+                sentence = f"standing by: {view.holder if view else 'somebody'} acts on {self._app.profile.service}"
+            except Temporary as error:
+                sentence = f"standing by: {error.message}"
+            else:
+                self._say(f"acting on {self._app.profile.service} as {fence.holder}, epoch {fence.epoch}")
+                return True
+            if sentence != said:
+                self._say(sentence)
+                said = sentence
+            await _pause(stop, STANDBY_EVERY_S)
+        return False
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        engine = Engine(self._runs, self._keeper, engine_database(self._app.profile), self._stand_down)
+        engine.launch()
+        await asyncio.gather(self._commands(engine, stop), self._watch(stop))
+
+    async def _commands(self, engine: Engine, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await engine.take_up()
+            await _pause(stop, COMMANDS_EVERY_S)
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        watch = Watch(self._runs, self._keeper, self._app.reports)
+        interval_s = self._app.profile.health.interval
+        while not stop.is_set():
+            begun = self._app.clock.monotonic()
+            try:
+                self._say(await watch.cycle())
+            except (
+                CodeBlueError
+            ) as error:  # the lease, the record, or a permission: whatever it is, a blind loop is none
+                await self._stand_down(error)
+            pace = 1.0 if self._runs.unfinished() else interval_s
+            await _pause(stop, pace - (self._app.clock.monotonic() - begun))
+
+    async def _stand_down(self, error: CodeBlueError) -> None:
+        self._die(error)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), timeout=max(0.01, seconds))
+    except TimeoutError:
+        return

@@ -1,0 +1,234 @@
+"""The loop: observe, judge, decide, open, start. Every cycle ends in one sentence."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from codeblue.engine.runs import Plan, Runs, make_plan
+from codeblue.model.change import Fence
+from codeblue.model.errors import Refused, Temporary, Unreachable
+from codeblue.model.event import Draft
+from codeblue.model.health import Outcome, Probe, Round
+from codeblue.model.ids import new_id
+from codeblue.model.release import Mark, Standing, Workload
+from codeblue.model.verdict import Action, Decision, Verdict
+from codeblue.ports.reports import Reports
+from codeblue.record.chain import plain
+from codeblue.record.incidents import IncidentView, fold_incidents
+from codeblue.record.report import write_report
+from codeblue.record.runs import RunState, fold_runs
+from codeblue.rules.decision import Limits, decide
+from codeblue.rules.known_good import Choice, Soak, choose
+from codeblue.rules.triggers import HealthTrigger
+from codeblue.runbooks.quick_rollback import Request
+from codeblue.runbooks.recovery import Request as VerifyRequest
+from codeblue.runbooks.rollout import judge_rollout
+from codeblue.runbooks.step import World
+
+ACTOR = "watch"
+
+
+class Acts(Protocol):
+    """What the loop needs from the holder of the lease."""
+
+    async def fence(self) -> Fence:
+        """The right to act, or LeaseLost."""
+
+
+@dataclass
+class Watch:
+    """The loop's memory: the last rounds, and how long the current release has been healthy.
+
+    It is lost with the process, and then begins anew: four failures are counted again before anything happens.
+    """
+
+    runs: Runs
+    acts: Acts
+    reports: Reports
+    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=200))
+    soak: Soak = field(default_factory=Soak)
+    first_bad: datetime | None = None
+
+    @property
+    def world(self) -> World:
+        return self.runs.world
+
+    async def cycle(self) -> str:
+        """One cycle. Returns the sentence; raises LeaseLost or Unreachable (of the record) only."""
+        if any(not r.state.ended for r in self.runs.unfinished()):
+            self.soak = Soak()
+            return await self._under_way()
+        try:
+            seen = await self.world.platform.observe()
+            round_ = await self._round()
+        except Temporary as error:
+            self.soak = Soak()
+            return f"unknown: {error.message}; nothing follows from that"
+        self._remember(round_)
+        marked = await self._soak(seen, round_)
+        after = await self._after_run(seen)
+        if after:
+            return after
+        verdicts = [self._trigger().judge(tuple(self.rounds))]
+        if verdicts[0].outcome is not Outcome.BREACH:
+            return marked or f"{verdicts[0].outcome}: {seen.template.label}: {verdicts[0].why}"
+        choice = choose(await self.world.platform.history(), seen.marks, seen.template)
+        return await self._breach(self._decide(seen, verdicts, choice))
+
+    async def _round(self) -> Round:
+        health = self.world.profile.health
+        routing = await self.world.platform.routing()
+        at = self.world.clock.now()
+        pods = [await self.world.prober.get(p, health.path, timeout_s=health.timeout) for p in routing.pods]
+        if routing.service is not None:
+            service = await self.world.prober.get(routing.service, health.path, timeout_s=health.timeout)
+        else:
+            service = await self._readiness()
+        return Round(at, service, tuple(pods))
+
+    async def _readiness(self) -> Probe:
+        """Tier 0 (R1c): without a Service, a ready pod is the sign of life."""
+        seen = await self.world.platform.observe()
+        ready = sum(p.ready for p in seen.live_pods)
+        outcome = Outcome.OK if ready else Outcome.BREACH
+        return Probe("readiness", "", outcome, None, 0.0, detail=f"{ready} of {seen.desired} pods are ready")
+
+    def _remember(self, round_: Round) -> None:
+        self.rounds.append(round_)
+        if round_.outcome is Outcome.OK:
+            self.first_bad = None
+        elif round_.outcome is Outcome.BREACH and self.first_bad is None:
+            self.first_bad = round_.at
+
+    async def _soak(self, seen: Workload, round_: Round) -> str:
+        """Known-good by soak (B2): every pod on the template and ready, every probe good, for the soak time."""
+        probes = (round_.service, *round_.pods)
+        healthy = judge_rollout(seen, seen.template.exact).ok and all(p.outcome is Outcome.OK for p in probes)
+        self.soak = self.soak.advance(seen.template.release, healthy, round_.at)
+        needed, have = self.world.profile.known_good.soak, self.soak.seconds(round_.at)
+        if not healthy or have < needed or seen.standing(seen.template) is not Standing.UNPROVEN:
+            return ""
+        why = f"healthy for {have:.0f} s ≥ {needed:g} s"
+        change = self.world.platform.mark(
+            seen, {seen.template.release: Mark(Standing.KNOWN_GOOD, round_.at, ACTOR, why)}
+        )
+        if change is None:
+            return ""
+        try:
+            await self.world.platform.apply(change, await self.acts.fence())
+        except Temporary as error:
+            return f"not marked yet: {error.message}"
+        data = {"release": seen.template.release, "label": seen.template.label, "standing": "known-good", "why": why}
+        self._event("release.marked", data)
+        return f"marked: {seen.template.label} is known-good, {why}"
+
+    def _trigger(self) -> HealthTrigger:
+        return HealthTrigger(self.world.profile.triggers.health.failures)
+
+    def _decide(self, seen: Workload, verdicts: Sequence[Verdict], choice: Choice) -> Decision:
+        triggers = self.world.profile.triggers
+        limits = Limits(
+            triggers.cooldown, triggers.budget.rollbacks, triggers.budget.per, literal=triggers.policy == "literal"
+        )
+        return decide(verdicts, seen, choice, past=self.past_rollbacks(), limits=limits, at=self.world.clock.now())
+
+    async def _breach(self, decision: Decision) -> str:
+        incident = self._incident() or self._open(decision)
+        if incident.decision is not None and incident.runs:
+            return f"incident {incident.id} is open, and its rollback did not help: a person has to decide"
+        mode = self.world.profile.triggers.health.mode
+        if incident.decision is None or incident.decision["action"] != decision.action.value:
+            self._event(
+                "incident.decided", {**plain(decision), "sentence": decision.sentence, "mode": mode}, incident.id
+            )
+        if decision.action is not Action.ROLLBACK:
+            return f"incident {incident.id}: {decision.sentence}"
+        if mode == "observe":
+            return f"incident {incident.id}: would roll back (mode observe): {decision.sentence}"
+        at_once = self.world.profile.runbooks.quick_rollback.at_once
+        plan = await self._plan("quick_rollback", Request(at_once=at_once))
+        if isinstance(plan, str):
+            return f"incident {incident.id}: {plan}"
+        run = self.runs.request(
+            plan, actor=ACTOR, reason=decision.reasons_for[0], incident=incident.id, ask=mode == "ask"
+        )
+        return f"incident {incident.id}: rolling back ({run.id}): {decision.sentence}"
+
+    async def _under_way(self) -> str:
+        run = self.runs.unfinished()[0]
+        step = next((s for s in run.steps if s.state == "running"), None)
+        return f"{run.runbook} {run.id} is {run.state}: {step.title if step else 'about to go on'}"
+
+    async def _after_run(self, seen: Workload) -> str:
+        """A rollback that ended well is followed by the verification; that one proven, the incident is mitigated.
+
+        Without a run of ours (mode observe, a cause elsewhere) it is mitigated when everything stayed healthy.
+        """
+        incident = self._incident()
+        if incident is None:
+            return ""
+        if not incident.runs:
+            healthy_s = self.soak.seconds(self.world.clock.now())
+            if healthy_s < self.world.profile.verify.stable_for or not self._last_ok():
+                return ""
+            return self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
+        last = fold_runs(self.runs.record.read(incident=incident.id))[incident.runs[-1]]
+        if last.state is not RunState.DONE:
+            if not incident.report:
+                self._report(incident)
+            return ""
+        if last.runbook != "quick_rollback":
+            return self._mitigated(incident, f"{seen.template.label} is proven healthy ({last.id})")
+        plan = await self._plan("recovery", VerifyRequest())
+        if isinstance(plan, str):
+            return f"incident {incident.id}: {plan}"
+        run = self.runs.request(plan, actor=ACTOR, reason="after the rollback", incident=incident.id)
+        return f"incident {incident.id}: verifying the recovery ({run.id})"
+
+    def _mitigated(self, incident: IncidentView, why: str) -> str:
+        self.rounds.clear()
+        self._event("incident.mitigated", {"why": why}, incident.id)
+        return f"incident {incident.id} is mitigated: {why}; report {self._report(incident)}"
+
+    def _report(self, incident: IncidentView) -> str:
+        """Write the report and note where; a report that cannot be written is said and stops nothing."""
+        try:
+            path = self.reports.save(
+                incident.id, write_report(self.runs.record.read(incident=incident.id), incident.id)
+            )
+        except Unreachable as error:
+            self._event("incident.reported", {"file": "", "why": error.message}, incident.id)
+            return error.message
+        self._event("incident.reported", {"file": str(path), "why": ""}, incident.id)
+        return str(path)
+
+    def _last_ok(self) -> bool:
+        return bool(self.rounds) and self.rounds[-1].outcome is Outcome.OK
+
+    async def _plan(self, name: str, request: object) -> Plan | str:
+        try:
+            return await make_plan(name, request, self.world)
+        except (Refused, Temporary) as error:
+            return f"{name} is not possible now: {error.message} {error.remedy}".strip()
+
+    def _incident(self) -> IncidentView | None:
+        incidents = fold_incidents(self.runs.record.read()).values()
+        return next((i for i in incidents if i.state == "open"), None)
+
+    def _open(self, decision: Decision) -> IncidentView:
+        breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
+        id_ = new_id("inc", self.world.clock.now())
+        began = self.first_bad or self.world.clock.now()
+        data = {"severity": "SEV1", "trigger": breach.rule, "why": breach.why, "began": began}
+        self._event("incident.opened", data, id_)
+        return fold_incidents(self.runs.record.read(incident=id_))[id_]
+
+    def past_rollbacks(self) -> list[datetime]:
+        """When automatic rollbacks ended."""
+        runs = fold_runs(self.runs.record.read()).values()
+        return [r.ended for r in runs if r.runbook == "quick_rollback" and r.actor == ACTOR and r.ended is not None]
+
+    def _event(self, kind: str, data: object, incident: str = "") -> None:
+        self.runs.record.append(Draft(kind, ACTOR, plain(data), incident=incident))
