@@ -118,6 +118,6 @@ def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple["World", Leas
     from codeblue.runbooks.step import World
 
     platform = LocalPlatform(at.directory, clock)
-    lease = LocalLease(at.directory, profile.lease.duration, clock)
+    lease = LocalLease(at.directory, clock, duration_s=profile.lease.duration)
     prober = HttpProber(profile.health.version_field or "")
     return World(platform, prober, SubprocessCommands(profile.contract.commands), clock, profile), lease

@@ -14,6 +14,7 @@ from codeblue.model.errors import CodeBlueError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from codeblue.profile.model import Profile
+    from codeblue.profile.pointer import Pointer
 
 DEFAULT_PROFILE = "codeblue.yaml"
 
@@ -38,8 +39,19 @@ class Common:
     def load(self) -> "Profile":
         """The validated profile. Raises ProfileError with every problem, its line and its remedy."""
         from codeblue.profile.load import load
+        from codeblue.profile.pointer import write_pointer
 
-        return load(self.path)
+        profile = load(self.path)
+        write_pointer(self.path, self.pointer(profile))
+        return profile
+
+    @staticmethod
+    def pointer(profile: "Profile") -> "Pointer":
+        """What `status` needs of the profile."""
+        from codeblue.profile.pointer import Pointer
+
+        record = "" if profile.state.database else str(profile.state.directory / "record.db")
+        return Pointer(profile.service, record, f"{profile.platform.kind} {profile.workload}")
 
 
 def run_app(app: App, argv: Sequence[str]) -> int:

@@ -1,8 +1,15 @@
 """`codeblue incident`: list, show, report."""
 
+from typing import TYPE_CHECKING
+
 from cyclopts import App
 
 from codeblue.cli.frame import Common, show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codeblue.model.event import Event
 
 _DEFAULT = Common()
 
@@ -40,7 +47,7 @@ def report(incident: str, *, common: Common = _DEFAULT) -> int:
     return 0
 
 
-def _events(common: Common):  # type: ignore[no-untyped-def]
+def _events(common: Common) -> "Sequence[Event]":
     from codeblue.adapters.clock import SystemClock
     from codeblue.wiring import open_record
 

@@ -1,8 +1,14 @@
 """`codeblue run`: list, show, approve, abort, resume."""
 
+from typing import TYPE_CHECKING
+
 from cyclopts import App
 
 from codeblue.cli.frame import Common, show
+
+if TYPE_CHECKING:
+    from codeblue.ports.record import RecordStore
+    from codeblue.record.runs import RunView
 
 _DEFAULT = Common()
 
@@ -82,14 +88,14 @@ def resume(run: str, *, common: Common = _DEFAULT) -> int:
     return go_on(common, run)
 
 
-def _record(common: Common):  # type: ignore[no-untyped-def]
+def _record(common: Common) -> "RecordStore":
     from codeblue.adapters.clock import SystemClock
     from codeblue.wiring import open_record
 
     return open_record(common.load(), SystemClock())
 
 
-def _get(common: Common, run: str):  # type: ignore[no-untyped-def]
+def _get(common: Common, run: str) -> "RunView":
     from codeblue.model.errors import Refused
     from codeblue.record.runs import fold_runs
 

@@ -31,7 +31,7 @@ def serve(*, common: Common = _DEFAULT) -> int:
             print(f"{at:%H:%M:%S} {text}", flush=True)
 
     def stand_down(error: CodeBlueError) -> None:
-        # nothing that still runs in this process may record anything: it ends here, and whoever started it starts it anew
+        # what still runs in this process may record nothing more: it ends, and whoever started it starts it anew
         sentence(f"standing down: {error.message}")
         if error.remedy:
             say(f"Next: {error.remedy}")

@@ -1,0 +1,100 @@
+"""`codeblue local`: a service on this machine: start, deploy, status, stop (docs/local-platform.md)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from codeblue.cli.frame import Common, show
+from codeblue.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from codeblue.profile.model import Profile
+
+_DEFAULT = Common()
+
+app = App(name="local", help="Run a service on this machine: start, deploy, stop.")
+
+
+@app.command
+def start(
+    template: Path,
+    *,
+    replicas: int = 3,
+    port: int = 8600,
+    readiness: str = "/api/health",
+    common: Common = _DEFAULT,
+) -> int:
+    """Start the profile's workload from a template; one that exists is only brought up again.
+
+    Parameters
+    ----------
+    template
+        YAML or JSON file: command, env, secrets (name to file), version.
+    replicas
+        How many processes.
+    port
+        Where clients reach it, on 127.0.0.1.
+    readiness
+        Path that tells when a process is ready.
+    """
+    from codeblue.adapters.local.deploy import start as start_local
+
+    profile = common.load()
+    directory = _directory(profile)
+    started = start_local(
+        directory, profile.workload, _template(template), replicas=replicas, health_path=readiness, service_port=port
+    )
+    document = {"schema": "codeblue/local/1", "started": started, "url": f"http://127.0.0.1:{port}"}
+    show(common, document, f"{profile.workload} {'started' if started else 'runs already'}: http://127.0.0.1:{port}")
+    return 0
+
+
+@app.command
+def deploy(template: Path, *, common: Common = _DEFAULT) -> int:
+    """Put a template in force, as a release pipeline does."""
+    from codeblue.adapters.local.deploy import deploy as deploy_local
+
+    profile = common.load()
+    state = deploy_local(_directory(profile), _template(template))
+    document = {"schema": "codeblue/local/1", "release": state.template.release}
+    show(common, document, f"{profile.workload}: {state.template.label} is in force; its processes follow one by one")
+    return 0
+
+
+@app.command
+def stop(*, forget: Annotated[bool, Parameter(negative="")] = False, common: Common = _DEFAULT) -> int:
+    """End everything that belongs to the workload.
+
+    Parameters
+    ----------
+    forget
+        Remove its history and logs as well.
+    """
+    from codeblue.adapters.local.deploy import stop as stop_local
+
+    profile = common.load()
+    stop_local(_directory(profile), forget=forget)
+    show(common, {"schema": "codeblue/local/1", "stopped": True}, f"{profile.workload} is stopped")
+    return 0
+
+
+def _directory(profile: "Profile") -> Path:
+    from codeblue.profile.model import Local
+
+    if not isinstance(profile.platform, Local):
+        raise UsageError("The profile's platform is not local.", remedy="Set platform.kind: local, or use kubectl.")
+    return profile.platform.directory
+
+
+def _template(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        data = YAML(typ="safe").load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise UsageError(f"The template {path} cannot be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"The template {path} is not a mapping.", remedy="Write command, env, secrets and version.")
+    return data

@@ -1,0 +1,78 @@
+"""`codeblue status`: what is going on, from the record alone. Starts in the time of a few interpreters."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codeblue.cli.frame import Common, show
+from codeblue.profile.pointer import Pointer, read_pointer
+
+if TYPE_CHECKING:
+    from codeblue.ports.record import RecordStore
+
+_DEFAULT = Common()
+
+
+def status(*, common: Common = _DEFAULT) -> int:
+    """What is going on: the open incident, the run under way, the last runs, and whether a daemon is at work.
+
+    It tells what the record of this state knows; `codeblue check --live` asks the platform itself.
+    """
+    from codeblue.engine.state import StateDirectory
+    from codeblue.record.chain import plain
+    from codeblue.record.incidents import fold_incidents
+    from codeblue.record.runs import fold_runs
+
+    pointer, record = _open(common)
+    events = record.read() if record else ()
+    runs = list(fold_runs(events).values())
+    incidents = list(fold_incidents(events).values())
+    owner = StateDirectory(Path(pointer.record).parent).owner() if pointer.record else None
+    document = {
+        "schema": "codeblue/status/1",
+        "service": pointer.service,
+        "target": pointer.target,
+        "daemon": owner.holder if owner and owner.kind == "serve" else None,
+        "open_incidents": [plain(i) for i in incidents if i.state == "open"],
+        "unfinished_runs": [plain(r) for r in runs if not r.state.ended],
+        "last_runs": [plain(r) for r in runs[-3:]],
+        "last_event": plain(events[-1].at) if events else None,
+    }
+    lines = [f"{pointer.service}: {pointer.target}"]
+    lines.append(f"daemon: {owner.holder}" if owner and owner.kind == "serve" else "daemon: none with this state")
+    lines += [f"OPEN INCIDENT {i.id} ({i.severity}): {i.trigger}: {i.why}" for i in incidents if i.state == "open"]
+    lines += [
+        f"UNFINISHED {r.runbook} {r.id}: {r.state}; `codeblue run show {r.id}`" for r in runs if not r.state.ended
+    ]
+    lines += [
+        f"  {r.requested:%Y-%m-%d %H:%M} {r.runbook} {r.state}: {r.why}" for r in runs[-3:][::-1] if r.state.ended
+    ]
+    lines.append(f"last event {_ago(events[-1].at)} ago" if events else "the record is empty")
+    show(common, document, "\n".join(lines))
+    return 0
+
+
+def _open(common: Common) -> "tuple[Pointer, RecordStore | None]":
+    from codeblue.adapters.clock import SystemClock
+
+    pointer = read_pointer(common.path)
+    if pointer is not None and pointer.record:
+        from codeblue.adapters.record.sqlite import SqliteRecord
+
+        file = Path(pointer.record)
+        return pointer, SqliteRecord(file, pointer.service, SystemClock()) if file.exists() else None
+    from codeblue.wiring import open_record
+
+    profile = common.load()
+    pointer = common.pointer(profile)
+    if pointer.record and not Path(pointer.record).exists():
+        return pointer, None
+    return pointer, open_record(profile, SystemClock())
+
+
+def _ago(at: datetime) -> str:
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
