@@ -6,7 +6,8 @@ virtual clock that both leases share it takes no time.
 # ruff: noqa: S101 - a contract suite is made of asserts
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -16,6 +17,24 @@ from codeblue.ports.lease import Lease
 
 _Pause = Callable[[float], Awaitable[None]]
 _Stamped = Callable[[], Awaitable[int]]
+
+
+@asynccontextmanager
+async def renewing(lease: Lease, fence: Fence, duration_s: float, pause: _Pause) -> AsyncIterator[None]:
+    """Somebody keeps the lease meanwhile."""
+    stop = asyncio.Event()
+
+    async def renew() -> None:
+        while not stop.is_set():
+            await pause(duration_s / 4)
+            await lease.renew(fence)
+
+    task = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
 
 
 class LeaseContract:
@@ -71,21 +90,10 @@ class LeaseContract:
         self, lease: Lease, rival: Lease, duration_s: float, pause: _Pause, stamped: _Stamped
     ) -> None:
         fence = await lease.acquire("a")
-        stop = asyncio.Event()
-
-        async def renewing() -> None:
-            while not stop.is_set():
-                await pause(duration_s / 4)
-                await lease.renew(fence)
-
-        task = asyncio.create_task(renewing())
-        try:
+        async with renewing(lease, fence, duration_s, pause):
             with pytest.raises(LeaseHeld, match="a") as refused:
                 await rival.acquire("b")
-            assert refused.value.remedy
-        finally:
-            stop.set()
-            await task
+        assert refused.value.remedy
         assert await stamped() == fence.epoch
         seen = await rival.view()
         assert seen is not None
@@ -138,15 +146,9 @@ class LeaseContract:
         self, lease: Lease, rival: Lease, duration_s: float, pause: _Pause
     ) -> None:
         fence = await lease.acquire("a")
-
-        async def renew_soon() -> None:
-            await pause(duration_s / 2)
-            await lease.renew(fence)
-
-        task = asyncio.create_task(renew_soon())
-        with pytest.raises(LeaseHeld):
-            await rival.acquire("b", predecessor="c")
-        await task
+        async with renewing(lease, fence, duration_s, pause):
+            with pytest.raises(LeaseHeld):
+                await rival.acquire("b", predecessor="c")
 
     @pytest.mark.req("B3")
     async def test_of_many_at_the_same_time_one_holds_it(self, lease: Lease, rival: Lease) -> None:

@@ -20,6 +20,7 @@ from codeblue.testing.contracts.platform_base import (
     Pause,
     PlatformFixtures,
     Settled,
+    apply_fresh,
     assert_settled,
     back_to,
     digest,
@@ -73,7 +74,6 @@ class PlatformContract(PlatformFixtures):
         assert history[0].current, "newest first"
         assert [r.number for r in history] == sorted((r.number for r in history), reverse=True)
         await deploy(version())
-        await settled()
         assert (await revision_of(platform, seen.template)).template == seen.template
 
     # -- changing
@@ -104,13 +104,12 @@ class PlatformContract(PlatformFixtures):
     ) -> None:
         old = (await settled()).template
         await deploy(version())
-        await settled()
         right = await fence()
         change, seen, _ = await go_back(platform, old, right)
         for client in (platform, other):
             with pytest.raises(Conflict):
                 await client.apply(change, right)
-        assert (await settled()).generation == seen.generation + 1
+        assert (await platform.observe()).generation == seen.generation + 1
 
     @pytest.mark.req("B3")
     async def test_of_two_at_the_same_time_one_is_refused(
@@ -125,7 +124,7 @@ class PlatformContract(PlatformFixtures):
             platform.apply(change, right), other.apply(change, right), return_exceptions=True
         )
         assert sorted(isinstance(r, Conflict) for r in results) == [False, True], results
-        assert (await settled()).generation == seen.generation + 1
+        assert (await platform.observe()).generation == seen.generation + 1
 
     @pytest.mark.req("B3")
     async def test_a_change_of_an_old_observation_is_refused(
@@ -133,13 +132,12 @@ class PlatformContract(PlatformFixtures):
     ) -> None:
         old = (await settled()).template
         await deploy(version())
-        await settled()
         right = await fence()
         change, _ = await back_to(platform, old)
         await deploy(newest := version())
         with pytest.raises(Conflict):
             await platform.apply(change, right)
-        assert (await settled()).template.version == newest
+        assert (await platform.observe()).template.version == newest
 
     @pytest.mark.req("B3")
     @pytest.mark.defect("D7")
@@ -148,7 +146,7 @@ class PlatformContract(PlatformFixtures):
     ) -> None:
         old = (await settled()).template
         await deploy(version())
-        bad = await settled()
+        bad = await platform.observe()
         former, latest = await fence(), await fence()
         assert latest.epoch > former.epoch
         change, seen = await back_to(platform, old)
@@ -158,7 +156,6 @@ class PlatformContract(PlatformFixtures):
         assert (await other.observe()).template == bad.template
         await go_back(platform, old, latest)
         assert (await other.observe()).template == old
-        await settled()
 
     async def test_a_new_epoch_voids_what_was_seen_before_it(
         self, platform: Platform, settled: Settled, fence: NewFence
@@ -176,7 +173,7 @@ class PlatformContract(PlatformFixtures):
     ) -> None:
         old = (await settled()).template
         await deploy(version())
-        seen = await settled()
+        seen = await platform.observe()
         changes = {
             platform.replace_template(seen, old, {old.release: good()}, at_once=True, run="run-a") for _ in range(3)
         }
@@ -203,9 +200,7 @@ class PlatformContract(PlatformFixtures):
         first = await settled()
         assert platform.restore_strategy(first) is None
         await deploy(version())
-        await settled()
-        await deploy(version())
-        second = await settled()
+        second = await platform.observe()
         assert second.surged == ""
         right = await fence()
         await go_back(platform, first.template, right, at_once=True)
@@ -217,9 +212,7 @@ class PlatformContract(PlatformFixtures):
         await go_back(platform, second.template, right, at_once=True)
         again = await settled()
         assert again.surged == surged.surged
-        restore = other.restore_strategy(await other.observe())
-        assert restore is not None
-        await other.apply(restore, right)
+        await apply_fresh(other, other.restore_strategy, right)
         restored = await settled()
         assert restored.surged == ""
         assert restored.strategy == first.strategy
@@ -230,59 +223,54 @@ class PlatformContract(PlatformFixtures):
 
     @pytest.mark.req("B2")
     async def test_marks_survive_and_another_client_finds_them(
-        self, platform: Platform, other: Platform, deploy: Deploy, settled: Settled, fence: NewFence
+        self, platform: Platform, other: Platform, deploy: Deploy, fence: NewFence
     ) -> None:
         await deploy(version())
-        seen = await settled()
+        release = (seen := await platform.observe()).template.release
         assert seen.standing(seen.template) is Standing.UNPROVEN
         right = await fence()
-        seen = await platform.observe()
-        marks = {seen.template.release: good()}
-        change = platform.mark(seen, marks)
-        assert change is not None
-        await platform.apply(change, right)
+        marks = {release: good()}
+        _, before, _ = await apply_fresh(platform, lambda seen: platform.mark(seen, marks), right)
         marked = await other.observe()
-        assert marked.marks[seen.template.release] == good()
+        assert marked.marks[release] == good()
         assert other.mark(marked, marks) is None
-        assert marked.generation == seen.generation, "a mark is no new specification"
+        assert marked.generation == before.generation, "a mark is no new specification"
         await deploy(version())
-        await settled()
-        assert (await platform.observe()).standing(seen.template) is Standing.KNOWN_GOOD
+        assert (await other.observe()).standing(seen.template) is Standing.KNOWN_GOOD
 
     @pytest.mark.req("B2")
     async def test_a_release_is_quarantined_in_the_very_change_that_replaces_it(
-        self, platform: Platform, other: Platform, deploy: Deploy, settled: Settled, fence: NewFence
+        self, platform: Platform, other: Platform, deploy: Deploy, fence: NewFence
     ) -> None:
-        old = (await settled()).template
+        old = (await platform.observe()).template
         await deploy(version())
-        await settled()
         right = await fence()
-        seen = await platform.observe()
+        release = (await platform.observe()).template.release
         at = datetime(2026, 1, 5, 3, 15, 2, tzinfo=UTC)
-        bad = Mark(Standing.BAD, at, "run-contract", "4 consecutive failures > 3")
-        change = platform.replace_template(seen, old, {seen.template.release: bad}, at_once=False, run="run-contract")
-        await platform.apply(change, right)
+        bad = {release: Mark(Standing.BAD, at, "run-contract", "4 consecutive failures > 3")}
+        await apply_fresh(
+            platform, lambda s: platform.replace_template(s, old, bad, at_once=False, run="run-contract"), right
+        )
         after = await other.observe()
         assert after.template == old
-        assert after.marks[seen.template.release] == bad
-        await settled()
+        assert after.marks[release] == bad[release]
 
     # -- secrets
 
     @pytest.mark.req("R11")
     @pytest.mark.defect("D15")
     async def test_going_back_takes_todays_secret_reference_never_yesterdays(
-        self, platform: Platform, deploy: Deploy, settled: Settled
+        self, platform: Platform, deploy: Deploy
     ) -> None:
         old, new = version(), version()
         await deploy(old, reference="token-a")
-        yesterday = (await settled()).template
+        yesterday = (await platform.observe()).template
         await deploy(old, reference="token-b")
-        rotated = (await settled()).template
+        rotated = (await platform.observe()).template
         assert rotated.release == yesterday.release, "a rotated secret keeps the release"
         assert rotated.exact != yesterday.exact
         await deploy(new, reference="token-b")
-        today = (await settled()).template
+        today = (await platform.observe()).template
         assert today.release != yesterday.release
         overlaid = await platform.overlay(yesterday, today)
         assert overlaid.template.release == yesterday.release

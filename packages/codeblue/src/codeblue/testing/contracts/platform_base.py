@@ -66,18 +66,29 @@ async def back_to(platform: Platform, old: Template, *, at_once: bool = False) -
     return platform.replace_template(seen, old, {}, at_once=at_once, run="run-contract"), seen
 
 
-async def go_back(
-    platform: Platform, old: Template, right: Fence, *, at_once: bool = False
+async def apply_fresh(
+    platform: Platform, derive: Callable[[Workload], Change | None], right: Fence
 ) -> tuple[Change, Workload, Receipt]:
-    """Replace the template in force by `old`; a controller's own writes may come between, as in real use."""
+    """Observe, derive a change and apply it; a controller's own writes may come between, as in real use."""
     for attempt in itertools.count(1):
-        change, seen = await back_to(platform, old, at_once=at_once)
+        seen = await platform.observe()
+        change = derive(seen)
+        assert change is not None
         try:
             return change, seen, await platform.apply(change, right)
         except Conflict:
             if attempt == 10:
                 raise
     raise AssertionError("unreachable")
+
+
+async def go_back(
+    platform: Platform, old: Template, right: Fence, *, at_once: bool = False
+) -> tuple[Change, Workload, Receipt]:
+    """Replace the template in force by `old`."""
+    return await apply_fresh(
+        platform, lambda seen: platform.replace_template(seen, old, {}, at_once=at_once, run="run-contract"), right
+    )
 
 
 class PlatformFixtures:
