@@ -1,0 +1,70 @@
+# Every target does its own set-up and says what it does. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RESULTS ?= .cache/results
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- set-up ----------------------------------------------------------------------------------------------------------
+.PHONY: venv venv-run
+venv: ## the virtual environment for development, hash-locked
+	@PYTHON=$(PYTHON) tools/venv $(VENV) requirements/dev.txt
+
+venv-run:
+	@PYTHON=$(PYTHON) tools/venv $(VENV) requirements/run.txt
+
+# ---- use -------------------------------------------------------------------------------------------------------------
+.PHONY: demo
+demo: venv-run ## a bad release, noticed, rolled back, proven and reported, on this machine; no root, no servers
+	@$(BIN)/codeblue demo
+
+# ---- development -----------------------------------------------------------------------------------------------------
+.PHONY: check
+check: venv ## lint, types, layers, shell scripts
+	@tools/packages shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy packages/codeblue/src packages/ai-diagnostics/src testbed tools
+	$(BIN)/lint-imports --no-logo
+	git ls-files -z tools testbed .ci | xargs -0 grep -lZE '^#!.*(ba)?sh' | xargs -0 shellcheck
+
+.PHONY: test
+test: venv ## all tests that need no cluster
+	@tools/packages postgresql redis-server shellcheck
+	$(BIN)/pytest tests --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
+
+.PHONY: test-cluster
+test-cluster: venv ## the tests against a real Kubernetes: the testbed's own, or the test context of KUBECONFIG
+	@if [ -z "$${KUBECONFIG:-}" ]; then testbed/kubernetes/up && testbed/kubernetes/image; fi
+	@tools/packages postgresql
+	$(BIN)/pytest tests/cluster --durations 15 $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: venv ## the crash test with 100 random instants instead of 15
+	@testbed/kubernetes/up && testbed/kubernetes/image
+	$(BIN)/pytest tests/cluster -k instants --instants 100 $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: venv ## every performance claim as a ratio against a peer in the same run, with raw numbers
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+.PHONY: requirements
+requirements: venv ## ids of the specification against the tests that passed in the last runs
+	@$(BIN)/python tools/requirements.py $(RESULTS)
+
+.PHONY: lock
+lock: venv ## resolve the dependencies anew, with hashes
+	tools/lock $(BIN)/uv
+
+.PHONY: clean
+clean: ## remove what the targets made here (not the testbed's cache)
+	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
