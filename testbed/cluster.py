@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -80,6 +81,8 @@ class Cluster:
     @classmethod
     def from_env(cls) -> Cluster:
         """The cluster of ``KUBECONFIG``, else the testbed's own, which is started when it is not up.
+
+        When another process has taken the API server away (:meth:`freeze`), this waits up to 150 s for it.
 
         Raises:
             TestbedError: the current context of ``KUBECONFIG`` is not a test cluster's, or ours cannot be started.
@@ -158,6 +161,25 @@ class Cluster:
             *("rollout", "status", f"deployment/{deployment}", f"--namespace={namespace}", f"--timeout={timeout_s:g}s"),
             timeout_s=timeout_s + 10,
         )
+
+    def service_url(self, namespace: str, name: str, *, timeout_s: float = 10.0) -> str:
+        """The address of a Service, for requests from this machine, as soon as it takes connections.
+
+        That is a moment after its pods are ready: first kube-proxy must hear of them. Only the own cluster's Services
+        can be reached from here by their address.
+        """
+        spec = self.get("service", name, namespace=namespace)["spec"]
+        address = (spec["clusterIP"], int(spec["ports"][0]["port"]))
+
+        def connects() -> bool:
+            try:
+                socket.create_connection(address, timeout=1).close()
+            except OSError:
+                return False
+            return True
+
+        wait_until(f"service {namespace}/{name} to take connections", connects, timeout_s=timeout_s)
+        return f"http://{address[0]}:{address[1]}"
 
     # --- being somebody else
 
@@ -284,6 +306,8 @@ class Cluster:
 
     def freeze(self, kind: Outage = "stop") -> None:
         """Takes the API server away until :meth:`thaw`: it never answers ("stop"), or is not there ("refuse").
+
+        It is away for everybody. Others that begin to use the cluster meanwhile wait until it is back.
 
         Raises:
             TestbedError: it is not our API server.

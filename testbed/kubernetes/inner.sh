@@ -13,7 +13,15 @@ until ip link show cbt1 >/dev/null 2>&1; do sleep 0.02; done # `up` plugs the ca
 ip addr add "$NODE_IP/30" dev cbt1
 ip link set cbt1 up
 ip route add default via "$HOST_IP"
-sysctl -qw net.ipv4.ip_forward=1
+# No limit: the default tells one peer at most once a second that it was refused, and the host is the only peer.
+sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0
+# What belongs to no pod (any more) must not go out again by the default route, where the host would send it back:
+# it would go round, and all retries of that connection with it. Every pod has a route of its own, which comes first.
+ip route add unreachable "$PODS"
+# kube-proxy turns a Service's address into a pod's. A packet that still has it was sent before kube-proxy knew of the
+# Service; the answer is the one that kube-proxy gives for a Service without pods.
+nft "table ip testbed { chain forward { type filter hook forward priority filter + 20;
+  ip daddr $SERVICES reject with icmp port-unreachable; }; }"
 
 # Whatever the programs write outside the state directory goes to private mounts, and so vanishes with us.
 mount -t tmpfs tmpfs /run

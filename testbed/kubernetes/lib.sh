@@ -10,7 +10,7 @@ CONTEXT=codeblue-test
 NODE=n1
 
 # Three neighbouring networks: pods 10.N, the link to the node 10.N+1, services 10.N+2.
-OCTET=${CODEBLUE_TESTBED_OCTET:-188}
+OCTET=${CODEBLUE_TESTBED_OCTET:-$(cat "$STATE/octet" 2>/dev/null || echo 188)} # the running cluster's, if any
 PODS=10.$OCTET.0.0/16
 HOST_IP=10.$((OCTET + 1)).0.1
 NODE_IP=10.$((OCTET + 1)).0.2

@@ -8,7 +8,6 @@ from testbed.cluster import Cluster
 def cluster():
     """A cluster that is up, with the images of this repository in it. It is left up, for the next run."""
     cluster = Cluster.from_env()
-    cluster.thaw()
     cluster.load_images()
     return cluster
 
