@@ -8,11 +8,12 @@ import os
 import queue
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 T = TypeVar("T")
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading the authorities for each client costs 25 ms
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 PYTHON = [sys.executable, "-m", "ai_diagnostics"]
 CLEAN = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
@@ -37,7 +39,7 @@ def until(what: str, look: Callable[[], T], limit_s: float = 10.0) -> T:
             return found
         if time.monotonic() > deadline:
             pytest.fail(f"not within {limit_s:g} s: {what}; last answer {found!r}")
-        time.sleep(0.03)
+        time.sleep(0.05)
 
 
 class Process:
@@ -45,7 +47,13 @@ class Process:
 
     def __init__(self, arguments: list[str], env: Mapping[str, str], **options: Any) -> None:
         self.popen = subprocess.Popen(
-            arguments, env={**CLEAN, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+            arguments,
+            env={**CLEAN, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **options,
         )
         self.lines: list[str] = []
         self._listening: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -83,9 +91,9 @@ class Process:
         return self.wait(limit_s)
 
     def close(self) -> None:
-        """End it, whatever state it is in."""
-        if self.popen.poll() is None:
-            self.popen.kill()
+        """End it and its children, whatever state they are in."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait(timeout=10)
         self._reader.join(timeout=5)
         assert self.popen.stdout is not None
@@ -141,7 +149,7 @@ class Service:
         deadline = time.monotonic() + limit_s
         while len(found) < count:
             assert time.monotonic() < deadline, f"only {list(found)} answered"
-            clients = [httpx2.Client(base_url=self.url, timeout=20, trust_env=False) for _ in range(6)]
+            clients = [httpx2.Client(base_url=self.url, timeout=20, trust_env=False, verify=NO_TLS) for _ in range(6)]
             for client in clients:
                 pid = int(client.get("/api/health").headers["x-pid"])
                 if pid in found:
@@ -228,7 +236,7 @@ def _emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
     process = Process([*PYTHON, "emulators", "--port", "0", "--log", str(log)], {})
     try:
         said = process.listening()
-        with httpx2.Client(base_url=said["url"], timeout=10, trust_env=False) as http:
+        with httpx2.Client(base_url=said["url"], timeout=10, trust_env=False, verify=NO_TLS) as http:
             yield Emulators(process, said["url"], said["env"], log, http)
         assert process.stop() == 0
     finally:
@@ -251,19 +259,18 @@ def launch(tmp_path: Path, contract: Callable[[httpx2.Response, str], Any]) -> I
     """Starts services; `launch(NAME=value, …)` waits until it answers. Data is in a directory of the test."""
     running: list[Service] = []
 
-    def start(*, wait: bool = True, **env: str) -> Service:
+    def start(*, prefix: Sequence[str] = (), **env: str) -> Service:
         full = {"DATA_DIR": str(tmp_path / "data"), "JWT_SECRET": SECRET, "POD_NAME": "pod-a", "GRACE_S": "5", **env}
-        process = Process([*PYTHON, "serve", "--host", "127.0.0.1", "--port", "0", "--workers", "2"], full)
+        process = Process([*prefix, *PYTHON, "serve", "--host", "127.0.0.1", "--port", "0", "--workers", "2"], full)
         try:
             url = f"http://127.0.0.1:{process.listening()['port']}"
         except BaseException:
             process.close()
             raise
-        http = httpx2.Client(base_url=url, timeout=20, trust_env=False)
+        http = httpx2.Client(base_url=url, timeout=20, trust_env=False, verify=NO_TLS)
         service = Service(process, full, url, http, contract)
         running.append(service)
-        if wait:
-            until("both workers ready", lambda: process.output.count('"event": "ready"') >= 2)
+        until("both workers ready", lambda: process.output.count('"event": "ready"') >= 2)
         return service
 
     try:
@@ -343,3 +350,9 @@ def redis_server(_redis_server: tuple[Process, str]) -> Iterator[tuple[Process, 
 def until_fixture() -> Callable[..., Any]:
     """`until(what, look, limit_s=10)`: wait for something, with a deadline."""
     return until
+
+
+@pytest.fixture(scope="session")
+def python() -> list[str]:
+    """The start of every command line: this interpreter and the package."""
+    return PYTHON

@@ -8,7 +8,6 @@ import sqlite3
 import time
 from pathlib import Path
 
-import httpx2
 import pytest
 
 ENDPOINTS = ("/api/health", "/api/health/database", "/api/health/redis", "/api/health/ai-services")
@@ -130,7 +129,7 @@ def test_unknown_routes_and_methods_answer_in_one_shape(launch) -> None:
     for answer, status in (
         (service.http.get("/nothing"), 404),
         (service.http.delete("/api/diagnostics"), 405),
-        (httpx2.post(service.url + "/api/diagnostics", content=b"x" * 70_000, headers=service.auth()), 413),
+        (service.http.post("/api/diagnostics", content=b"x" * 70_000, headers=service.auth()), 413),
     ):
         assert answer.status_code == status
         assert set(answer.json()["error"]) == {"code", "message"}

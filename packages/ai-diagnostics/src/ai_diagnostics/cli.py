@@ -41,8 +41,10 @@ def _serve(arguments: Sequence[str]) -> int:
 def _operate(arguments: Sequence[str]) -> int:
     from ai_diagnostics.cache import CacheError
     from ai_diagnostics.commands import Report, UsageError
+    from ai_diagnostics.logs import to_stderr
     from ai_diagnostics.store import StoreError, StoreUnreachable
 
+    to_stderr()
     args = _parser().parse_args(arguments)
     command = " ".join(filter(None, (args.verb, getattr(args, "action", None))))
     settings = _settings(os.environ)

@@ -1,4 +1,4 @@
-"""One JSON line per event on standard output. Only the fields a caller names are written: no PHI in logs (B9).
+"""One JSON line per event on the service's standard output. Only fields that a caller names are written: no PHI (B9).
 
 Free text never gets here: no bodies, no query strings, no exception messages (they quote the input that caused
 them), and routes by template, so that an identifier in a path is not written either.
@@ -15,6 +15,12 @@ from datetime import UTC, datetime
 Field = str | int | float | bool | None
 
 _constant: dict[str, Field] = {}
+_stream = {"name": "stdout"}
+
+
+def to_stderr() -> None:
+    """Write to standard error from now on: an operator command's standard output is its answer."""
+    _stream["name"] = "stderr"
 
 
 def always(**fields: Field) -> None:
@@ -25,8 +31,9 @@ def always(**fields: Field) -> None:
 def log(event: str, **fields: Field) -> None:
     """Write one event, flushed at once, in a single write so that lines of several processes do not mix."""
     line = {"ts": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, "pid": os.getpid()}
-    sys.stdout.write(json.dumps({**line, **_constant, **fields}) + "\n")
-    sys.stdout.flush()
+    stream = sys.stderr if _stream["name"] == "stderr" else sys.stdout
+    stream.write(json.dumps({**line, **_constant, **fields}) + "\n")
+    stream.flush()
 
 
 def where(error: BaseException) -> dict[str, Field]:

@@ -126,9 +126,10 @@ def systems(settings: Settings, cache: RedisCache | None) -> Systems:
         return
 
     configured = (settings.openrouter, settings.rxnorm, settings.fhir, settings.lab)
-    if not any(item.url for item in configured):
+    urls = [item.url for item in configured if item.url]
+    if not urls:
         return Systems(None, None, None, None, nothing)
-    http = http_client(settings.ai_timeout_s)
+    http = http_client(settings.ai_timeout_s, tls=any(url.startswith("https:") for url in urls))
     return Systems(
         ai=OpenRouter(http, settings.openrouter, settings.ai_timeout_s) if settings.openrouter.url else None,
         rxnorm=RxNorm(http, settings.rxnorm.url, cache) if settings.rxnorm.url else None,

@@ -125,7 +125,7 @@ async def _through(url: str, body: dict[str, Json], settings: Settings, made: li
     """POST and GET through a running service."""
     token = auth.mint(settings.jwt_keys, "smoke test", _SCOPES, 300)
     headers = {"Authorization": f"Bearer {token}"}
-    async with http_client(settings.ai_timeout_s + 15) as http:
+    async with http_client(settings.ai_timeout_s + 15, tls=url.startswith("https:")) as http:
         import httpx2
 
         try:

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     base = f"http://{options.host}:{port}"
     print(json.dumps({"event": "listening", "url": base, "port": port, "env": environment(base)}), flush=True)
     config = uvicorn.Config(
-        build(Board(log)), loop="asyncio", http="h11", ws="none", log_config=None, timeout_graceful_shutdown=2
+        build(Board(log)), loop="asyncio", http="h11", ws="none", log_config=None, timeout_graceful_shutdown=1
     )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again after its graceful stop
     uvicorn.Server(config).run(sockets=[sock])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,25 +16,36 @@ from ai_diagnostics.store import StoreError, StoreUnreachable
 Document = dict[str, Any]
 
 
+_clients: dict[tuple[int, str, int], MongoClient[Document]] = {}
+
+
 def connect(uri: Secret, timeout_s: float) -> MongoClient[Document]:
-    """A client that connects at its first use; make it after a fork. Each wait ends after `timeout_s`.
+    """The one client of this process for a URI; it connects at its first use, and each wait ends after `timeout_s`.
+
+    One, because a client has threads and a pool of its own, and stores are opened again and again while a server is
+    down. By process, because a client must not be used after a fork.
 
     Raises:
         StoreError: the URI is malformed. The message does not quote it, because it may hold a password.
     """
     ms = int(timeout_s * 1000)
-    try:
-        return MongoClient(
-            uri.reveal(),
-            connect=False,
-            serverSelectionTimeoutMS=ms,
-            connectTimeoutMS=ms,
-            socketTimeoutMS=ms,
-            retryWrites=False,
-            appname="ai-diagnostics",
-        )
-    except errors.PyMongoError as error:
-        raise StoreError(f"MONGODB_URI is not usable: {type(error).__name__}") from None
+    key = (os.getpid(), uri.reveal(), ms)
+    if key not in _clients:
+        try:
+            client: MongoClient[Document] = MongoClient(
+                uri.reveal(),
+                connect=False,
+                serverSelectionTimeoutMS=ms,
+                connectTimeoutMS=ms,
+                socketTimeoutMS=ms,
+                retryWrites=False,
+                appname="ai-diagnostics",
+            )
+        except (errors.PyMongoError, ValueError) as error:
+            raise StoreError(f"MONGODB_URI is not usable: {type(error).__name__}") from None
+        atexit.register(client.close)
+        _clients[key] = client
+    return _clients[key]
 
 
 @contextmanager
