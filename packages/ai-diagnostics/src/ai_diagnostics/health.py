@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ai_diagnostics import __version__, probes
+from ai_diagnostics import probes
 from ai_diagnostics.probes import Check, Probe
 from ai_diagnostics.service import Service
 
@@ -26,7 +26,7 @@ async def _answer(request: Request, checks: Mapping[str, Probe]) -> Response:
         status, results = "failed", {**results, "release": Check("failed", detail="release fault")}
     body = {
         "status": status,
-        "version": __version__,
+        "version": settings.version,
         "release": settings.version,
         "checks": {name: check.as_json() for name, check in results.items()},
         "latency_ms": round((time.perf_counter() - began) * 1000, 3),

@@ -23,6 +23,10 @@ class MemoryPlatform:
         """The workload's name for messages."""
         return f"memory workload {self.cluster.name}"
 
+    async def identity(self) -> str:
+        """See `Platform.identity`."""
+        return "memory-user"
+
     async def observe(self) -> Workload:
         """See `Platform.observe`."""
         at = self.cluster

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -44,6 +46,10 @@ class LocalPlatform:
     def target(self) -> str:
         """The workload by its directory, which is what a message needs."""
         return f"local workload in {self._layout.directory}"
+
+    async def identity(self) -> str:
+        """The owner of the files that this process may write: the user by the kernel, not by the environment."""
+        return pwd.getpwuid(os.getuid()).pw_name
 
     async def observe(self) -> Workload:
         """See `Platform.observe`. A report that the controller did not write just now is no observation."""
