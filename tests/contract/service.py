@@ -34,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     if os.environ.get("CRASH"):
         sys.exit("told to crash")
+    if os.environ.get("WORKER") and os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            signal.pause()
     server = ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler)
     server.daemon_threads = False  # requests under way are finished before the process ends
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

@@ -50,6 +50,10 @@ class TestLocalLease(LeaseContract):
         return clock.sleep
 
     @pytest.fixture
+    def monotonic(self, clock: VirtualClock):
+        return clock.monotonic
+
+    @pytest.fixture
     def stamped(self, home: Path):
         async def stamped() -> int:
             return store.load(Layout(home)).epoch

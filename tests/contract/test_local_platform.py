@@ -163,6 +163,23 @@ async def test_a_crash_loop_backs_off_is_named_and_leaves_the_service_up(own: Ma
     assert (await asyncio.to_thread(own.get))[1]["version"] == "1.0"
 
 
+async def test_workers_end_with_their_replica_even_when_they_ignore_it(own: Machine) -> None:
+    own.start(replicas=1, WORKER="1")
+    before = await own.settled()
+    (pod,) = before.pods
+    parent = Supervisor(Layout(own.directory)).programs()[pod.name].pid
+    assert len(marked(own.directory, pod=pod.name)) == 2
+    usage = await own.client().usage()
+    assert usage
+    assert usage[0].memory_bytes > 0
+    os.kill(parent, signal.SIGKILL)
+    await own.until(lambda w: is_settled(w) and w.pods[0].restarts == 1)
+    assert len(marked(own.directory, pod=pod.name)) == 2
+    own.deploy("2.0")
+    await own.settled()
+    assert marked(own.directory, pod=pod.name) == []
+
+
 async def test_the_service_says_503_when_no_replica_is_ready(own: Machine) -> None:
     own.start(STATUS="500")
     seen = await own.until(lambda w: w.total == 2)

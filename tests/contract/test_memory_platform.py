@@ -91,6 +91,10 @@ class TestMemoryLease(LeaseContract):
         return clock.sleep
 
     @pytest.fixture
+    def monotonic(self, clock: VirtualClock):
+        return clock.monotonic
+
+    @pytest.fixture
     def stamped(self, cluster: MemoryCluster):
         async def stamped() -> int:
             return cluster.epoch

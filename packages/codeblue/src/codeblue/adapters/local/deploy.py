@@ -18,7 +18,7 @@ from typing import Any
 
 from codeblue.adapters.local import store
 from codeblue.adapters.local.files import Layout, locked, write_json, write_text
-from codeblue.adapters.local.proc import MARKER, marked
+from codeblue.adapters.local.proc import MARKER, kill_marked, marked
 from codeblue.adapters.local.state import State, new_state, to_json
 from codeblue.adapters.local.status import read_status
 from codeblue.adapters.local.supervisor import Supervisor, forwarding, program_config, supervisord_config
@@ -36,8 +36,8 @@ def start(
 ) -> bool:
     """Make the workload if there is none in the directory, and bring up whatever of it does not run.
 
-    A workload that exists keeps its template: a restart of the machine must not undo a rollback. Use `deploy` to change
-    it. The replicas need not be ready when this returns.
+    A workload that exists keeps what it has, above all its template: a restart of the machine must not undo a rollback.
+    Use `deploy` and `scale` to change it. The replicas need not be ready when this returns.
 
     Args:
         directory: the workload's home; made if need be, readable by its owner alone.
@@ -119,10 +119,11 @@ def stop(directory: Path, *, forget: bool = False) -> None:
     if not layout.directory.is_dir():
         return
     with locked(layout.operator_lock, timeout_s=START_S + STOP_S):
+        supervisor = Supervisor(layout)
         with suppress(Unreachable):
-            Supervisor(layout).shutdown()
-            with suppress(Unreachable):
-                _wait(lambda: not marked(layout.directory), STOP_S, "supervisord took too long to end")
+            supervisor.shutdown()
+            # each question wakes supervisord, which otherwise looks at its children once a second
+            _wait(lambda: not supervisor.answers() and not marked(layout.directory), STOP_S, "supervisord goes on")
         _end_everything(layout)
         if layout.socket.parent != layout.directory:
             layout.socket.parent.rmdir()
@@ -207,11 +208,7 @@ def _up(layout: Layout, supervisor: Supervisor) -> bool:
 def _end_everything(layout: Layout) -> None:
     """End what a dead supervisord left behind, and remove the traces that would be started again."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        left = marked(layout.directory)
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if left:
+        if kill_marked(layout.directory, number=number):
             with suppress(Unreachable):
                 _wait(lambda: not marked(layout.directory), 5.0, "still there")
     if left := marked(layout.directory):

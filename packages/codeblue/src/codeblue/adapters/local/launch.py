@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from codeblue.adapters.local.files import Layout, read_json, write_json
-from codeblue.adapters.local.proc import MARKER, POD_MARKER
+from codeblue.adapters.local.proc import MARKER, POD_MARKER, kill_marked
 
 #: What a replica gets of the environment that the workload was started in. The rest is the template's.
 _OF_THE_MACHINE = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -35,6 +35,7 @@ def main() -> int:
     if record is None:
         print(f"There is no replica {pod} any more.", file=sys.stderr)
         return 78
+    kill_marked(layout.directory, pod=pod)  # workers that outlived their crashed parent would hold its port
     template = json.loads(record["body"])
     run = layout.pods / f"{pod}.run"
     starts = int((read_json(run) or {}).get("starts", 0)) + 1

@@ -1,6 +1,8 @@
 """What /proc tells: whose processes live, and what a tree of them uses (man 5 proc)."""
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 #: In the environment of everything that one workload started, directly or not: its directory, and the replica.
@@ -28,6 +30,15 @@ def marked(directory: Path, *, pod: str = "") -> list[int]:
         if wanted <= set(environment.split(b"\0")):
             found.append(int(entry.name))
     return found
+
+
+def kill_marked(directory: Path, *, pod: str = "", number: signal.Signals = signal.SIGKILL) -> bool:
+    """Send a signal to everything that `marked` finds; whether there was anything."""
+    found = marked(directory, pod=pod)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(found)
 
 
 def tree(pid: int) -> list[int]:

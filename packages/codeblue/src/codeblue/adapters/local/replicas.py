@@ -1,16 +1,14 @@
 """The replicas as supervised programs: made, looked at, and ended with nothing left of them."""
 
-import os
 import random
 import secrets
-import signal
 import socket
 import uuid
 from dataclasses import dataclass, field
 
 from codeblue.adapters.local.files import Layout, read_json, write_json, write_text
 from codeblue.adapters.local.health import Health
-from codeblue.adapters.local.proc import marked
+from codeblue.adapters.local.proc import kill_marked
 from codeblue.adapters.local.state import State
 from codeblue.adapters.local.status import PodStatus
 from codeblue.adapters.local.supervisor import Program, Supervisor, program_config
@@ -149,11 +147,7 @@ class Replicas:
                 running.asked_to_stop = True
                 self._supervisor.stop(running.name)
             return
-        for pid in marked(self._layout.directory, pod=running.name):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        kill_marked(self._layout.directory, pod=running.name)
         if program is not None:
             self._supervisor.remove(running.name)
         (self._layout.programs / f"{running.name}.ini").unlink(missing_ok=True)

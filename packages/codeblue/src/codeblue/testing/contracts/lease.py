@@ -6,6 +6,7 @@ virtual clock that both leases share it takes no time.
 # ruff: noqa: S101 - a contract suite is made of asserts
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -59,6 +60,11 @@ class LeaseContract:
     def pause(self) -> _Pause:
         """Waits on the clock that the leases use."""
         raise NotImplementedError
+
+    @pytest.fixture
+    def monotonic(self) -> Callable[[], float]:
+        """The seconds of the clock that the leases use; real ones unless overridden."""
+        return time.monotonic
 
     @pytest.fixture
     def stamped(self) -> _Stamped:
@@ -133,10 +139,12 @@ class LeaseContract:
         assert (await rival.acquire("b")).epoch > fence.epoch
 
     async def test_a_dead_predecessor_is_succeeded_without_waiting(
-        self, lease: Lease, rival: Lease, stamped: _Stamped
+        self, lease: Lease, rival: Lease, stamped: _Stamped, duration_s: float, monotonic: Callable[[], float]
     ) -> None:
         dead = await lease.acquire("a")
+        started = monotonic()
         heir = await rival.acquire("b", predecessor="a")
+        assert monotonic() - started < duration_s / 2
         assert heir.epoch > dead.epoch
         assert await stamped() == heir.epoch
         with pytest.raises(LeaseLost):

@@ -293,6 +293,21 @@ class PlatformContract(PlatformFixtures):
         places = (*routing.pods, *([routing.service] if routing.service else []))
         assert all(place.url and not place.url.endswith("/") for place in places)
 
+    async def test_a_pod_on_its_way_out_is_no_place_to_probe(
+        self, platform: Platform, deploy: Deploy, settled: Settled, pause: Pause
+    ) -> None:
+        before = {p.name for p in (await settled()).pods}
+        await deploy(version())
+        for _ in range(600):
+            seen = await platform.observe()
+            leaving = {p.name for p in seen.pods if p.terminating}
+            routing = await platform.routing()
+            assert not {f"pod/{name}" for name in leaving} & {place.name for place in routing.pods}
+            if not before & {p.name for p in seen.live_pods}:
+                break
+            await pause(0.1)
+        await settled()
+
     async def test_usage_is_of_live_pods(self, platform: Platform, settled: Settled) -> None:
         live = {p.name for p in (await settled()).live_pods}
         usage = await platform.usage()
