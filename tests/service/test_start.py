@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,17 @@ def test_ready_with_little_cpu(launch, emulators) -> None:
     spent = [cpu_s(pid) for pid in pids]
     assert max(spent) < 0.9, spent  # about 0.35 for the parent and 0.05 for a worker on an idle machine
     assert sum(spent) < 1.5, spent
+
+
+@pytest.mark.req("R44")
+def test_small_answers_do_not_wait_for_an_acknowledgement(launch) -> None:
+    service = launch()
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        service.http.get("/api/version")
+        times.append(time.perf_counter() - began)
+    assert sorted(times)[10] < 0.03, "40 ms is Nagle's algorithm against a delayed ACK"
 
 
 def test_nothing_heavy_is_imported_that_is_not_configured() -> None:
