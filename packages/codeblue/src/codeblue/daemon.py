@@ -8,7 +8,7 @@ from codeblue.engine.engine import Engine
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
 from codeblue.engine.state import Owner
-from codeblue.model.errors import CodeBlueError, LeaseHeld, Temporary
+from codeblue.model.errors import CodeBlueError, LeaseHeld, LeaseLost, Temporary
 from codeblue.watch import Watch
 from codeblue.wiring import App, engine_database, holder_name
 
@@ -87,10 +87,11 @@ class Daemon:
             begun = self._app.clock.monotonic()
             try:
                 self._say(await watch.cycle())
-            except (
-                CodeBlueError
-            ) as error:  # the lease, the record, or a permission: whatever it is, a blind loop is none
+            except LeaseLost as error:
                 await self._stand_down(error)
+            except CodeBlueError as error:
+                # nothing was decided and nothing recorded in this cycle; the next one looks again
+                self._say(f"unknown: {error.message}; nothing follows from that")
             pace = 1.0 if self._runs.unfinished() else interval_s
             await _pause(stop, pace - (self._app.clock.monotonic() - begun))
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -10,12 +11,15 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from codeblue.engine.executor import StepResult
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
-from codeblue.model.errors import CodeBlueError
+from codeblue.model.errors import CodeBlueError, Failed
 from codeblue.record.runs import RunView
 
 #: All processes of a service share one executor id, because only the holder of its lease ever launches; so whoever
 #: launches recovers what the former holder left. The version is pinned: an upgrade must not strand a pending run.
 EXECUTOR, VERSION = "codeblue", "1"
+
+#: Cleanup steps may follow a passed deadline; after so long the engine itself is in trouble.
+GRACE_S = 150.0
 
 _engine: "Engine | None" = None
 
@@ -52,8 +56,15 @@ class Engine:
         DBOS.launch()
 
     async def take_up(self) -> None:
-        """Start every requested run that nobody has started; the id makes a second start harmless."""
+        """Start the requested runs that nobody has started, one that changes something at a time, in their order.
+
+        The id makes a second start harmless, and what was under way before goes on by itself.
+        """
+        changing = False
         for run in self.runs.unfinished():
+            if changing and self.runs.changes(run):
+                continue  # two were requested in the same moment; the later finds out in its preflight
+            changing = changing or self.runs.changes(run)
             if run.id not in self._taken:
                 self._taken.add(run.id)
                 with SetWorkflowID(run.id):
@@ -71,6 +82,11 @@ class Engine:
                 seen(run)
             if run.state.ended:
                 return run
+            if run.deadline is not None and self.runs.world.clock.now() > run.deadline + timedelta(seconds=GRACE_S):
+                raise Failed(
+                    f"Run {run_id} did not end {GRACE_S:g} s after its deadline; where it stands is unknown.",
+                    remedy=f"Look at the workload itself, then `codeblue run resume {run_id}`.",
+                )
             await asyncio.sleep(0.2)
 
     async def stop(self) -> None:
@@ -84,6 +100,10 @@ class Engine:
         except CodeBlueError as error:
             # nothing may be recorded as ours any more, not even by DBOS: the next holder takes the workflow up
             await self._stand_down(error)
+            raise
+        except Exception as error:
+            # a defect of ours: the run must not hang in the record for ever, and DBOS keeps the traceback
+            self.runs.broke(run_id, error)
             raise
 
 

@@ -14,7 +14,7 @@ from codeblue.model.ids import new_id
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import digest_of, plain
 from codeblue.record.runs import RunState, RunView, fold_runs
-from codeblue.runbooks.registry import runbook
+from codeblue.runbooks.registry import RUNBOOKS, runbook
 from codeblue.runbooks.step import Runbook, Step, World
 
 #: How long a run waits for an approval before it is refused.
@@ -93,6 +93,17 @@ class Runs:
     def unfinished(self) -> list[RunView]:
         """Runs that were requested and have not ended, oldest first."""
         return [r for r in fold_runs(self.record.read()).values() if not r.state.ended]
+
+    def changes(self, run: RunView) -> bool:
+        """Whether the run changes anything; one of an unknown procedure is taken to."""
+        book = RUNBOOKS.get(run.runbook)
+        return book is None or book.changes
+
+    def broke(self, id_: str, error: Exception) -> None:
+        """End a run that a defect of ours stopped. The error's text can hold anything, so only its type is recorded."""
+        run = self.get(id_)
+        why = f"internal error {type(error).__name__}; where the workload stands is unknown"
+        self._ended(run, RunState.FAILED, why, "Look at the workload itself; report the defect.", ExitCode.FAILED)
 
     async def execute(self, id_: str, durably: Durably) -> None:
         """Execute a run to its end, from wherever it is.
