@@ -77,7 +77,10 @@ class Daemon:
 
     async def _commands(self, engine: Engine, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await engine.take_up()
+            try:
+                await engine.take_up()
+            except Temporary as error:
+                self._say(f"no commands can be taken up: {error.message}")
             await _pause(stop, COMMANDS_EVERY_S)
 
     async def _watch(self, stop: asyncio.Event) -> None:
@@ -85,15 +88,16 @@ class Daemon:
         interval_s = self._app.profile.health.interval
         while not stop.is_set():
             begun = self._app.clock.monotonic()
+            pace_s = interval_s
             try:
                 self._say(await watch.cycle())
+                pace_s = min(1.0, interval_s) if self._runs.unfinished() else interval_s
             except LeaseLost as error:
                 await self._stand_down(error)
             except CodeBlueError as error:
                 # nothing was decided and nothing recorded in this cycle; the next one looks again
                 self._say(f"unknown: {error.message}; nothing follows from that")
-            pace = 1.0 if self._runs.unfinished() else interval_s
-            await _pause(stop, pace - (self._app.clock.monotonic() - begun))
+            await _pause(stop, pace_s - (self._app.clock.monotonic() - begun))
 
     async def _stand_down(self, error: CodeBlueError) -> None:
         self._die(error)
