@@ -8,20 +8,19 @@ from typing import Protocol
 
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.model.change import Fence
-from codeblue.model.errors import Refused, Temporary, Unreachable
+from codeblue.model.errors import Refused, Temporary
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome, Probe, Round
 from codeblue.model.ids import new_id
 from codeblue.model.release import Mark, Standing, Workload
 from codeblue.model.verdict import Action, Decision, Verdict
-from codeblue.ports.reports import Reports
 from codeblue.record.chain import plain
 from codeblue.record.incidents import IncidentView, fold_incidents
-from codeblue.record.report import write_report
-from codeblue.record.runs import RunState, fold_runs
+from codeblue.record.runs import RunState, RunView, fold_runs
 from codeblue.rules.decision import Limits, decide
 from codeblue.rules.known_good import Choice, Soak, choose
 from codeblue.rules.triggers import HealthTrigger
+from codeblue.runbooks.incident_report import Request as ReportRequest
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.recovery import Request as VerifyRequest
 from codeblue.runbooks.rollout import judge_rollout
@@ -46,7 +45,6 @@ class Watch:
 
     runs: Runs
     acts: Acts
-    reports: Reports
     rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=200))
     soak: Soak = field(default_factory=Soak)
     first_bad: datetime | None = None
@@ -136,7 +134,7 @@ class Watch:
 
     async def _breach(self, decision: Decision) -> str:
         incident = self._incident() or self._open(decision)
-        if incident.decision is not None and incident.runs:
+        if self._last_run(incident) is not None:
             return f"incident {incident.id} is open, and its rollback did not help: a person has to decide"
         mode = self.world.profile.triggers.health.mode
         if incident.decision is None or incident.decision["action"] != decision.action.value:
@@ -168,41 +166,52 @@ class Watch:
         """
         incident = self._incident()
         if incident is None:
-            return ""
+            return await self._overdue_report()
         if not incident.runs:
             healthy_s = self.soak.seconds(self.world.clock.now())
             if healthy_s < self.world.profile.verify.stable_for or not self._last_ok():
                 return ""
-            return self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
-        last = fold_runs(self.runs.record.read(incident=incident.id))[incident.runs[-1]]
-        if last.state is not RunState.DONE:
-            if not incident.report:
-                self._report(incident)
+            return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
+        last = self._last_run(incident)
+        if last is None:
             return ""
+        if last.state is not RunState.DONE:
+            return "" if self._reported(incident) else await self._report(incident, "its run did not succeed")
         if last.runbook != "quick_rollback":
-            return self._mitigated(incident, f"{seen.template.label} is proven healthy ({last.id})")
+            return await self._mitigated(incident, f"{seen.template.label} is proven healthy ({last.id})")
         plan = await self._plan("recovery", VerifyRequest())
         if isinstance(plan, str):
             return f"incident {incident.id}: {plan}"
         run = self.runs.request(plan, actor=ACTOR, reason="after the rollback", incident=incident.id)
         return f"incident {incident.id}: verifying the recovery ({run.id})"
 
-    def _mitigated(self, incident: IncidentView, why: str) -> str:
+    async def _mitigated(self, incident: IncidentView, why: str) -> str:
         self.rounds.clear()
         self._event("incident.mitigated", {"why": why}, incident.id)
-        return f"incident {incident.id} is mitigated: {why}; report {self._report(incident)}"
+        return await self._report(incident, f"is mitigated: {why}")
 
-    def _report(self, incident: IncidentView) -> str:
-        """Write the report and note where; a report that cannot be written is said and stops nothing."""
-        try:
-            path = self.reports.save(
-                incident.id, write_report(self.runs.record.read(incident=incident.id), incident.id)
-            )
-        except Unreachable as error:
-            self._event("incident.reported", {"file": "", "why": error.message}, incident.id)
-            return error.message
-        self._event("incident.reported", {"file": str(path), "why": ""}, incident.id)
-        return str(path)
+    async def _overdue_report(self) -> str:
+        """The report of an incident that was mitigated right before this process, or the one before it, died."""
+        incidents = list(fold_incidents(self.runs.record.read()).values())
+        if not incidents or incidents[-1].state == "open" or self._reported(incidents[-1]):
+            return ""
+        return await self._report(incidents[-1], "is mitigated")
+
+    async def _report(self, incident: IncidentView, what: str) -> str:
+        """Have the report written by a run of its own, which outlives a crash as all runs do."""
+        plan = await self._plan("incident_report", ReportRequest(incident.id))
+        if isinstance(plan, str):
+            return f"incident {incident.id} {what}; {plan}"
+        run = self.runs.request(plan, actor=ACTOR, reason=what, incident=incident.id)
+        return f"incident {incident.id} {what}; writing the report ({run.id})"
+
+    def _last_run(self, incident: IncidentView) -> RunView | None:
+        runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
+        return next((r for r in reversed(runs) if r.runbook != "incident_report"), None)
+
+    def _reported(self, incident: IncidentView) -> bool:
+        runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
+        return any(r.runbook == "incident_report" for r in runs)
 
     def _last_ok(self) -> bool:
         return bool(self.rounds) and self.rounds[-1].outcome is Outcome.OK

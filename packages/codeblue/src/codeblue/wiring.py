@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codeblue.adapters.clock import SystemClock
-from codeblue.adapters.report_directory import ReportDirectory
 from codeblue.ports.clock import Clock
 from codeblue.ports.lease import Lease
+from codeblue.ports.platform import Platform
+from codeblue.ports.prober import Prober
 from codeblue.ports.record import RecordStore
-from codeblue.ports.reports import Reports
 
 if TYPE_CHECKING:
     from codeblue.engine.state import StateDirectory
@@ -27,7 +27,6 @@ class App:
     world: "World"
     lease: Lease
     record: RecordStore
-    reports: Reports
     state: "StateDirectory"
     clock: Clock
 
@@ -45,13 +44,17 @@ def open_app(profile: "Profile") -> App:
         UsageError: the profile names credentials, a file or a variable that cannot be used.
         Unreachable: the record cannot be opened.
     """
+    from codeblue.adapters.report_directory import ReportDirectory
+    from codeblue.adapters.subprocess_commands import SubprocessCommands
     from codeblue.engine.state import StateDirectory
+    from codeblue.runbooks.step import World
 
     clock = SystemClock()
-    world, lease = _platform(profile, clock)
-    state = StateDirectory(profile.state.directory)
-    reports = ReportDirectory(profile.report.directory)
-    return App(profile, world, lease, open_record(profile, clock), reports, state, clock)
+    record = open_record(profile, clock)
+    platform, prober, lease = _platform(profile, clock)
+    commands, reports = SubprocessCommands(profile.contract.commands), ReportDirectory(profile.report.directory)
+    world = World(platform, prober, commands, record, reports, clock, profile)
+    return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
 
 def open_record(profile: "Profile", clock: Clock) -> RecordStore:
@@ -79,7 +82,7 @@ def holder_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{os.urandom(3).hex()}"
 
 
-def _platform(profile: "Profile", clock: Clock) -> tuple["World", Lease]:
+def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Lease]:
     from codeblue.profile.model import Kubernetes
 
     if isinstance(profile.platform, Kubernetes):
@@ -87,15 +90,13 @@ def _platform(profile: "Profile", clock: Clock) -> tuple["World", Lease]:
     return _local(profile, profile.platform, clock)
 
 
-def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple["World", Lease]:
+def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Platform, Prober, Lease]:
     from codeblue.adapters.http_prober import HttpProber
     from codeblue.adapters.kubernetes.api import Api, load_config
     from codeblue.adapters.kubernetes.lease import KubernetesLease
     from codeblue.adapters.kubernetes.platform import DeploymentRef, KubernetesPlatform
     from codeblue.adapters.kubernetes.prober import proxy_prober
     from codeblue.adapters.kubernetes.routing import Via
-    from codeblue.adapters.subprocess_commands import SubprocessCommands
-    from codeblue.runbooks.step import World
 
     config = load_config(at.context, at.kubeconfig)
     api = Api(config)
@@ -107,17 +108,15 @@ def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple["Wo
     field = health.version_field or ""
     prober = HttpProber(field) if straight else proxy_prober(config, field)
     lease = KubernetesLease(api, platform, f"codeblue-{profile.service}", profile.lease.duration, clock)
-    return World(platform, prober, SubprocessCommands(profile.contract.commands), clock, profile), lease
+    return platform, prober, lease
 
 
-def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple["World", Lease]:
+def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Prober, Lease]:
     from codeblue.adapters.http_prober import HttpProber
     from codeblue.adapters.local.lease import LocalLease
     from codeblue.adapters.local.platform import LocalPlatform
-    from codeblue.adapters.subprocess_commands import SubprocessCommands
-    from codeblue.runbooks.step import World
 
     platform = LocalPlatform(at.directory, clock)
     lease = LocalLease(at.directory, clock, duration_s=profile.lease.duration)
     prober = HttpProber(profile.health.version_field or "")
-    return World(platform, prober, SubprocessCommands(profile.contract.commands), clock, profile), lease
+    return platform, prober, lease

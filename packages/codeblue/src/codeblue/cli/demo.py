@@ -126,6 +126,7 @@ class Story:
             deployed = time.monotonic()
             await self._until("the incident to be mitigated", lambda: self._said("is mitigated"), 90)
             took_s = time.monotonic() - deployed
+            await self._until("the report", lambda: self._incidents()[-1].report != "", 30)
             lost = self.traffic.bad - before[1]
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -185,6 +186,18 @@ class Story:
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self._begun:5.1f} s"
 
+    def _incidents(self) -> list["IncidentView"]:
+        from codeblue.adapters.clock import SystemClock
+        from codeblue.profile.load import load
+        from codeblue.record.incidents import fold_incidents
+        from codeblue.wiring import open_record
+
+        record = open_record(load(self.profile), SystemClock())
+        try:
+            return list(fold_incidents(record.read()).values())
+        finally:
+            record.close()
+
     def _ending(self, took_s: float, lost: int) -> dict[str, Any]:
         from codeblue.adapters.clock import SystemClock
         from codeblue.profile.load import load
@@ -193,7 +206,7 @@ class Story:
         from codeblue.wiring import open_record
 
         events = open_record(load(self.profile), SystemClock()).read()
-        incidents: list[IncidentView] = list(fold_incidents(events).values())
+        incidents = list(fold_incidents(events).values())
         if len(incidents) != 1 or incidents[0].state != "mitigated":
             raise Failed(f"The record has {len(incidents)} incidents, and should have one that is mitigated.")
         broken = broken_at(events)

@@ -39,12 +39,11 @@ def show_incident(incident: str, *, common: Common = _DEFAULT) -> int:
 
 @app.command
 def report(incident: str, *, common: Common = _DEFAULT) -> int:
-    """Write the report of one incident into the profile's report directory."""
-    from codeblue.adapters.report_directory import ReportDirectory
+    """Write the report of one incident into the profile's report directory, and read it back."""
+    from codeblue.cli.session import Options, execute
+    from codeblue.runbooks.incident_report import Request
 
-    path = ReportDirectory(common.load().report.directory).save(incident, _text(common, incident))
-    show(common, {"schema": "codeblue/report/1", "incident": incident, "file": str(path)}, str(path))
-    return 0
+    return execute(common, "incident_report", Request(incident), "asked for by a person", Options(), incident=incident)
 
 
 def _events(common: Common) -> "Sequence[Event]":

@@ -33,11 +33,11 @@ class Options:
     yes: bool = False
 
 
-def execute(common: Common, name: str, request: Any, reason: str, options: Options) -> int:
+def execute(common: Common, name: str, request: Any, reason: str, options: Options, *, incident: str = "") -> int:
     """Plan, ask, do and prove one runbook. Returns the exit code; raises CodeBlueError before anything was done."""
     profile = common.load()
     app = open_app(profile)
-    return asyncio.run(_guarded(_execute(app, common, name, request, reason, options)))
+    return asyncio.run(_guarded(_execute(app, common, name, request, reason, options, incident)))
 
 
 def resume(common: Common, run_id: str) -> int:
@@ -53,7 +53,9 @@ async def actor(app: App) -> str:
     return f"person:{await app.world.platform.identity()} ({login}@{socket.gethostname()})"
 
 
-async def _execute(app: App, common: Common, name: str, request: Any, reason: str, options: Options) -> int:
+async def _execute(
+    app: App, common: Common, name: str, request: Any, reason: str, options: Options, incident: str
+) -> int:
     plan = await make_plan(name, request, app.world)
     if options.plan:
         _show_plan(common, plan)
@@ -64,15 +66,15 @@ async def _execute(app: App, common: Common, name: str, request: Any, reason: st
     who = await actor(app)
     if not plan.runbook.changes:
         runs = Runs(app.record, app.world, _no_fence)
-        run = runs.request(plan, actor=who, reason=reason)
+        run = runs.request(plan, actor=who, reason=reason, incident=incident)
         return await _watch_here(app, common, runs, run)
     owner = app.state.owner()
     if owner is not None and owner.kind == "serve":
-        run = Runs(app.record, app.world, _no_fence).request(plan, actor=who, reason=reason)
+        run = Runs(app.record, app.world, _no_fence).request(plan, actor=who, reason=reason, incident=incident)
         say(f"The daemon ({owner.holder}) takes it up.")
         return await _follow(app, common, run)
     async with _Engine(app) as engine:
-        run = engine.runs.request(plan, actor=who, reason=reason)
+        run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
         return await engine.run(common, run)
 
 

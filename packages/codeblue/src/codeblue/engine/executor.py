@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from codeblue.engine.crashpoint import crashpoint
-from codeblue.model.change import Fence
-from codeblue.model.errors import CodeBlueError, Conflict, ExitCode, LeaseLost, Temporary
+from codeblue.model.change import Change, Fence, Receipt
+from codeblue.model.errors import CodeBlueError, Conflict, ExitCode, LeaseLost, Refused, Temporary, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.ports.clock import Clock
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import plain
-from codeblue.runbooks.step import Check, Ensure, Step
+from codeblue.runbooks.step import Check, Ensure, Make, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class Aborted(CodeBlueError):
     """A person asked to stop."""
 
 
+class NoRecord(CodeBlueError):
+    """The record cannot be written or read: nothing goes on without one, and no step waits for it."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
 class Executor:
     """Executes steps of one run.
 
@@ -74,7 +80,7 @@ class Executor:
 
         Raises:
             LeaseLost: somebody else acts on the service now; nothing more may be recorded as ours.
-            Unreachable: of the record; nothing goes on without one.
+            NoRecord: what was done may be unrecorded; whoever takes the run up observes the target anew.
         """
         self._event("step.started", step, limit_s=step.limit_s)
         crashpoint(f"{step.id}.started")
@@ -85,14 +91,16 @@ class Executor:
                     result = await self._ensure(step, limit)
                 case Check():
                     result = await self._check(step, limit)
+                case Make():
+                    result = await self._make(step, limit)
                 case _:
                     raise TypeError(f"{type(step).__name__} is no kind of step")
-        except LeaseLost:
+        except (LeaseLost, NoRecord):
             raise
-        except Aborted as error:
-            result = StepResult(False, error.message, error.remedy, ExitCode.FAILED)
         except CodeBlueError as error:
             result = StepResult(False, error.message, error.remedy, error.exit_code)
+        except Exception as error:  # noqa: BLE001  # the step fails, and the steps that clean up still run
+            result = StepResult(False, *_defect(error), exit_code=ExitCode.FAILED)
         state = "done" if result.ok else "failed"
         self._event("step.ended", step, state=state, why=result.why, remedy=result.remedy)
         crashpoint(f"{step.id}.ended")
@@ -113,9 +121,8 @@ class Executor:
                 fence = await self._fence()
                 self._event("step.intended", step, change=_shown(change), epoch=fence.epoch)
                 crashpoint(f"{step.id}.intended")
-                receipt = await step.apply(change, fence)
+                receipt = await self._apply(step, change, fence)
             except Conflict as error:
-                self._event("step.refused", step, why=error.message)
                 trouble = error.message
                 await self._pause(error.delay_s / 5, until)
                 continue
@@ -130,6 +137,38 @@ class Executor:
             crashpoint(f"{step.id}.applied")
             self._event("step.applied", step, change=_shown(change), accepted=receipt.accepted)
             crashpoint(f"{step.id}.recorded")
+
+    async def _make(self, step: Make, until: float) -> StepResult:
+        while True:
+            self._stop_if_aborted(step)
+            try:
+                reference = await step.find()
+                if reference is None:
+                    self._event("step.intended", step, key=step.key)
+                    crashpoint(f"{step.id}.intended")
+                    reference = await step.make()
+                    crashpoint(f"{step.id}.applied")
+                self._event("step.made", step, key=step.key, reference=reference)
+                crashpoint(f"{step.id}.recorded")
+                verdict = await step.prove(reference)
+            except Temporary as error:
+                self._progress(step, f"waiting: {error.message}")
+                if self._clock.monotonic() >= until:
+                    return self._late(step, error.message, False, error.exit_code)
+                await self._pause(error.delay_s, until)
+                continue
+            code = ExitCode.DONE if verdict.ok else ExitCode.FAILED
+            return StepResult(verdict.ok, verdict.why, exit_code=code, changed=True)
+
+    async def _apply(self, step: Ensure[Any], change: Change, fence: Fence) -> Receipt:
+        """Send it, and note where the target itself refused it: then nothing was touched. Errors as `Ensure.apply`."""
+        try:
+            return await step.apply(change, fence)
+        except LeaseLost:
+            raise
+        except (Conflict, Refused) as error:
+            self._event("step.refused", step, why=error.message)
+            raise
 
     async def _check(self, step: Check, until: float) -> StepResult:
         attempt, last = 0, ""
@@ -170,7 +209,12 @@ class Executor:
         await self._clock.sleep(max(0.0, min(seconds, until - self._clock.monotonic())))
 
     def _stop_if_aborted(self, step: Step) -> None:
-        who = "" if step.cleanup else self._aborted()
+        if step.cleanup:
+            return
+        try:
+            who = self._aborted()
+        except Unreachable as error:
+            raise NoRecord(error.message, remedy=error.remedy) from error
         if who:
             raise Aborted(f"aborted by {who}")
 
@@ -179,7 +223,16 @@ class Executor:
 
     def _event(self, kind: str, step: Step, **data: Any) -> None:
         draft = Draft(kind, "engine", {"step": step.id, **data}, run=self._run, incident=self._incident)
-        self._record.append(draft)
+        try:
+            self._record.append(draft)
+        except Unreachable as error:
+            raise NoRecord(error.message, remedy=error.remedy) from error
+
+
+def _defect(error: Exception) -> tuple[str, str]:
+    """What is said of an error that nobody foresaw: its type alone, because its text can hold anything."""
+    why = f"internal error {type(error).__name__}; where the workload stands is unknown"
+    return why, "Look at the workload itself; report the defect."
 
 
 def _shown(change: Any) -> dict[str, Any]:

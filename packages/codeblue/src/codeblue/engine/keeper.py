@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from codeblue.model.change import Fence
-from codeblue.model.errors import LeaseLost, Temporary
+from codeblue.model.errors import CodeBlueError, LeaseLost
 from codeblue.ports.clock import Clock
 from codeblue.ports.lease import Lease
 
@@ -36,7 +36,7 @@ class Keeper:
         """The right to act at this moment.
 
         Raises:
-            LeaseLost: somebody else has it. Unreachable: it ran out and could not be renewed.
+            LeaseLost: somebody else has it. Unreachable, Forbidden: it ran out and could not be renewed.
         """
         if self._fence is None:
             raise LeaseLost("We do not hold the lease.")
@@ -68,5 +68,5 @@ class Keeper:
                 self._fence = None
                 await self._lost(lost)
                 return
-            except Temporary:
-                continue  # the expiry still counts; `fence` decides whether we may act
+            except CodeBlueError:
+                continue  # no answer, or no permission: the expiry still counts, and `fence` decides whether we may act

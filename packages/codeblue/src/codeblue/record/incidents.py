@@ -8,6 +8,18 @@ from typing import Any
 from codeblue.model.event import Event
 
 
+#: The kinds of event that incidents are folded from.
+INCIDENT_KINDS = (
+    "incident.opened",
+    "incident.decided",
+    "incident.mitigated",
+    "incident.resolved",
+    "incident.noted",
+    "incident.reported",
+    "run.requested",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident as the record tells it.
@@ -75,6 +87,6 @@ def _advance(incident: IncidentView, event: Event) -> IncidentView:
             return replace(incident, state="resolved", resolved=event.at)
         case "incident.noted":
             return replace(incident, notes=(*incident.notes, event.data["text"]))
-        case "incident.reported":
-            return replace(incident, report=event.data["file"])
+        case "step.made" if event.data["step"] == "report":
+            return replace(incident, report=event.data["reference"])
     return incident

@@ -104,6 +104,8 @@ def describe(event: Event) -> str:
             return f"run {d['state']}: {d['why']}"
         case "step.applied":
             return f"changed: {d['change']['summary']} ({d['accepted']})"
+        case "step.made":
+            return f"made: {d['reference']}"
         case "step.refused":
             return f"refused by the target: {d['why']}"
         case "step.ended":

@@ -3,12 +3,13 @@
 from typing import Any
 
 from codeblue.model.errors import Refused
+from codeblue.runbooks.incident_report import IncidentReport
 from codeblue.runbooks.known_good import KnownGood
 from codeblue.runbooks.quick_rollback import QuickRollback
 from codeblue.runbooks.recovery import Recovery
 from codeblue.runbooks.step import Runbook
 
-RUNBOOKS: dict[str, Runbook[Any]] = {r.name: r for r in (QuickRollback(), Recovery(), KnownGood())}
+RUNBOOKS: dict[str, Runbook[Any]] = {r.name: r for r in (QuickRollback(), Recovery(), KnownGood(), IncidentReport())}
 
 
 def runbook(name: str) -> Runbook[Any]:

@@ -10,6 +10,8 @@ from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
+from codeblue.ports.record import RecordStore
+from codeblue.ports.reports import Reports
 from codeblue.profile.model import Profile
 
 Seen = TypeVar("Seen")
@@ -23,6 +25,8 @@ class World:
     platform: Platform
     prober: Prober
     commands: Commands
+    record: RecordStore
+    reports: Reports
     clock: Clock
     profile: Profile
 
@@ -81,6 +85,28 @@ class Check(Step):
     @abstractmethod
     async def probe(self) -> Verdict:
         """One asking. A temporary error counts as unknown."""
+
+
+class Make(Step):
+    """Make a thing once. A second attempt, after a crash, finds the first one's work by its key.
+
+    Attributes:
+        key: what makes it this thing and no other; comes from the inputs, so every attempt has the same.
+    """
+
+    key: str
+
+    @abstractmethod
+    async def find(self) -> str | None:
+        """A reference to the thing if it is there already, else None."""
+
+    @abstractmethod
+    async def make(self) -> str:
+        """Make it. Returns the reference."""
+
+    @abstractmethod
+    async def prove(self, reference: str) -> Verdict:
+        """Look at the thing itself."""
 
 
 class Runbook(ABC, Generic[Inputs]):

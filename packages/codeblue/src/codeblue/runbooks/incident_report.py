@@ -1,0 +1,81 @@
+"""The incident's report (R47, B12): written from the record up to an event, so that every attempt writes the same."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from codeblue.model.errors import Refused
+from codeblue.model.health import Outcome
+from codeblue.model.verdict import Verdict
+from codeblue.profile.model import Profile
+from codeblue.record.report import write_report
+from codeblue.runbooks.step import Make, Runbook, Step, World
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which incident."""
+
+    incident: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The incident, and the number of the last event that the report takes in."""
+
+    incident: str
+    upto: int
+
+
+class IncidentReport(Runbook[Inputs]):
+    """See the module."""
+
+    name = "incident_report"
+    title = "Incident report"
+    changes = False
+    safe_state = "The record has everything; the report can be written again at any time."
+
+    def deadline_s(self, profile: Profile) -> float:
+        return 60.0
+
+    async def resolve(self, world: World, request: Request) -> Inputs:
+        events = world.record.read(incident=request.incident) if request.incident else ()
+        if not any(e.kind == "incident.opened" for e in events):
+            raise Refused(f"There is no incident {request.incident!r}.", remedy="`codeblue incident list` shows them.")
+        return Inputs(request.incident, events[-1].seq)
+
+    def steps(self, inputs: Inputs, world: World, run: str) -> list[Step]:
+        return [WriteReport(inputs, world)]
+
+    def load(self, data: dict[str, Any]) -> Inputs:
+        return Inputs(**data)
+
+
+class WriteReport(Make):
+    """The report as a file; proven by reading it back."""
+
+    id, title, limit_s = "report", "Write the report", 30.0
+
+    def __init__(self, inputs: Inputs, world: World) -> None:
+        self._inputs, self._world = inputs, world
+        self.key = f"{inputs.incident}@{inputs.upto}"
+
+    async def find(self) -> str | None:
+        kept = self._world.reports.find(self._inputs.incident)
+        return kept.place if kept is not None and kept.sha256 == self._digest() else None
+
+    async def make(self) -> str:
+        return self._world.reports.save(self._inputs.incident, self._text()).place
+
+    async def prove(self, reference: str) -> Verdict:
+        kept = self._world.reports.find(self._inputs.incident)
+        if kept is None or kept.sha256 != self._digest():
+            return Verdict(self.id, Outcome.BREACH, f"{reference} is not what was written")
+        return Verdict(self.id, Outcome.OK, f"{reference}, SHA-256 {kept.sha256[:16]}")
+
+    def _text(self) -> str:
+        events = [e for e in self._world.record.read(incident=self._inputs.incident) if e.seq <= self._inputs.upto]
+        return write_report(events, self._inputs.incident)
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self._text().encode()).hexdigest()
