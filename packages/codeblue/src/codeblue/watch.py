@@ -55,9 +55,10 @@ class Watch:
 
     async def cycle(self) -> str:
         """One cycle. Returns the sentence; raises LeaseLost or Unreachable (of the record) only."""
-        if any(not r.state.ended for r in self.runs.unfinished()):
+        under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING]
+        if under_way:
             self.soak = Soak()
-            return await self._under_way()
+            return self._under_way(under_way[0])
         try:
             seen = await self.world.platform.observe()
             round_ = await self._round()
@@ -134,7 +135,10 @@ class Watch:
 
     async def _breach(self, decision: Decision) -> str:
         incident = self._incident() or self._open(decision)
-        if self._last_run(incident) is not None:
+        last = self._last_run(incident)
+        if last is not None and last.state is RunState.WAITING:
+            return f"incident {incident.id}: {last.id} waits for an approval: `codeblue run approve {last.id}`"
+        if last is not None:
             return f"incident {incident.id} is open, and its rollback did not help: a person has to decide"
         mode = self.world.profile.triggers.health.mode
         if incident.decision is None or incident.decision["action"] != decision.action.value:
@@ -154,8 +158,7 @@ class Watch:
         )
         return f"incident {incident.id}: rolling back ({run.id}): {decision.sentence}"
 
-    async def _under_way(self) -> str:
-        run = self.runs.unfinished()[0]
+    def _under_way(self, run: RunView) -> str:
         step = next((s for s in run.steps if s.state == "running"), None)
         return f"{run.runbook} {run.id} is {run.state}: {step.title if step else 'about to go on'}"
 
@@ -173,7 +176,7 @@ class Watch:
                 return ""
             return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
         last = self._last_run(incident)
-        if last is None:
+        if last is None or not last.state.ended:
             return ""
         if last.state is not RunState.DONE:
             return "" if self._reported(incident) else await self._report(incident, "its run did not succeed")

@@ -4,6 +4,9 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+#: A laptop that slept has not renewed its lease: its sleep counts. Where the system has no such clock, the usual one.
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class SystemClock:
     """The time of day, the monotonic clock, and real waiting."""
@@ -13,8 +16,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that only grow; comparable within this process."""
-        return time.monotonic()
+        """Seconds that only grow, a suspended machine's sleep included; comparable within this process."""
+        return time.clock_gettime(_BOOTTIME)
 
     async def sleep(self, seconds: float) -> None:
         """Wait `seconds` of real time; gives other tasks their turn even for zero or less."""

@@ -114,7 +114,7 @@ class Executor:
                 seen = await step.observe()
                 change = step.change(seen)
                 if change is None:
-                    return StepResult(True, step.holds(seen), changed=changed)
+                    return StepResult(True, step.holds(seen), changed=self._found(step) or changed)
                 if self._clock.monotonic() >= until:
                     why = trouble or f"still to be done: {change.summary}"
                     return self._late(step, why, changed)
@@ -169,6 +169,15 @@ class Executor:
         except (Conflict, Refused) as error:
             self._event("step.refused", step, why=error.message)
             raise
+
+    def _found(self, step: Ensure[Any]) -> bool:
+        """Record a change whose acceptance we never saw (a crash, a lost answer) and that is now seen in force."""
+        own = [e for e in self._record.read(run=self._run) if e.data.get("step") == step.id]
+        sent = [e for e in own if e.kind in ("step.intended", "step.applied", "step.refused")]
+        if not sent or sent[-1].kind != "step.intended":
+            return False
+        self._event("step.applied", step, change=sent[-1].data["change"], accepted="seen in force afterwards")
+        return True
 
     async def _check(self, step: Check, until: float) -> StepResult:
         attempt, last = 0, ""

@@ -66,6 +66,11 @@ class Runs:
         if plan.runbook.changes:
             for other in self.unfinished():
                 if runbook(other.runbook).changes:
+                    if other.state is RunState.WAITING:
+                        raise Refused(
+                            f"Run {other.id} ({other.runbook}) waits for an approval. Nothing was changed.",
+                            remedy=f"`codeblue run approve {other.id}` starts it; abort ends it.",
+                        )
                     raise Refused(
                         f"Run {other.id} ({other.runbook}) is not over yet. Nothing was changed.",
                         remedy=f"`codeblue run resume {other.id}` goes on; `codeblue run abort {other.id}` ends it.",
@@ -133,13 +138,15 @@ class Runs:
         steps = book.steps(book.load(dict(run.inputs)), self.world, run.id)
         executor = self._executor(run)
         failed: StepResult | None = None
+        proven = "nothing had to be done"
         for step in steps:
             if failed is not None and not step.cleanup:
                 continue
             result = await durably(step.id, lambda step=step: executor.run(step))  # type: ignore[misc]
             if not result.ok and failed is None:
                 failed = result
-        self._end(self.get(id_), book, failed)
+            proven = result.why if not step.cleanup else proven
+        self._end(self.get(id_), book, failed, proven)
         crashpoint("run.ended")
 
     async def _approved(self, run: RunView) -> bool:
@@ -175,11 +182,11 @@ class Runs:
             deadline=run.deadline,
         )
 
-    def _end(self, run: RunView, book: Runbook[Any], failed: StepResult | None) -> None:
+    def _end(self, run: RunView, book: Runbook[Any], failed: StepResult | None, proven: str) -> None:
         if run.state.ended:  # we crashed after this was recorded
             return
         if failed is None:
-            self._ended(run, RunState.DONE, "every step is proven", "", ExitCode.DONE)
+            self._ended(run, RunState.DONE, f"every step is proven; {proven}", "", ExitCode.DONE)
             return
         touched = self._touched(run)
         if run.aborted_by:
