@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from codeblue.adapters.clock import SystemClock
 from codeblue.ports.clock import Clock
+from codeblue.ports.commands import Commands
 from codeblue.ports.lease import Lease
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
@@ -45,14 +46,13 @@ def open_app(profile: "Profile") -> App:
         Unreachable: the record cannot be opened.
     """
     from codeblue.adapters.report_directory import ReportDirectory
-    from codeblue.adapters.subprocess_commands import SubprocessCommands
     from codeblue.engine.state import StateDirectory
     from codeblue.runbooks.step import World
 
     clock = SystemClock()
     record = open_record(profile, clock)
-    platform, prober, lease = _platform(profile, clock)
-    commands, reports = SubprocessCommands(profile.contract.commands), ReportDirectory(profile.report.directory)
+    platform, prober, commands, lease = _platform(profile, clock)
+    reports = ReportDirectory(profile.report.directory)
     world = World(platform, prober, commands, record, reports, clock, profile)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
@@ -82,7 +82,7 @@ def holder_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{os.urandom(3).hex()}"
 
 
-def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Lease]:
+def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
     from codeblue.profile.model import Kubernetes
 
     if isinstance(profile.platform, Kubernetes):
@@ -90,13 +90,15 @@ def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Lease
     return _local(profile, profile.platform, clock)
 
 
-def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Platform, Prober, Lease]:
+def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
     from codeblue.adapters.http_prober import HttpProber
     from codeblue.adapters.kubernetes.api import Api, load_config
+    from codeblue.adapters.kubernetes.commands import PodCommands
     from codeblue.adapters.kubernetes.lease import KubernetesLease
     from codeblue.adapters.kubernetes.platform import DeploymentRef, KubernetesPlatform
     from codeblue.adapters.kubernetes.prober import proxy_prober
     from codeblue.adapters.kubernetes.routing import Via
+    from codeblue.adapters.subprocess_commands import SubprocessCommands
 
     config = load_config(at.context, at.kubeconfig)
     api = Api(config)
@@ -107,16 +109,22 @@ def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Pla
     platform = KubernetesPlatform(api, ref, clock, via, url=health.url)
     field = health.version_field or ""
     prober = HttpProber(field) if straight else proxy_prober(config, field)
+    offered = profile.contract.commands
+    commands: Commands = SubprocessCommands(offered)
+    if profile.contract.run_in == "pod":
+        commands = PodCommands(offered, config, platform)
     lease = KubernetesLease(api, platform, f"codeblue-{profile.service}", profile.lease.duration, clock)
-    return platform, prober, lease
+    return platform, prober, commands, lease
 
 
-def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Prober, Lease]:
+def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
     from codeblue.adapters.http_prober import HttpProber
     from codeblue.adapters.local.lease import LocalLease
     from codeblue.adapters.local.platform import LocalPlatform
+    from codeblue.adapters.subprocess_commands import SubprocessCommands
 
     platform = LocalPlatform(at.directory, clock)
+    commands = SubprocessCommands(profile.contract.commands)
     lease = LocalLease(at.directory, clock, duration_s=profile.lease.duration)
     prober = HttpProber(profile.health.version_field or "")
-    return platform, prober, lease
+    return platform, prober, commands, lease

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeblue.model.health import Outcome
-from codeblue.ports.commands import CommandResult
+from codeblue.ports.commands import OUTPUT_LIMIT, CommandResult
 
 
 class SubprocessCommands:
@@ -20,28 +20,44 @@ class SubprocessCommands:
         return name in self._commands
 
     async def run(self, name: str, *, timeout_s: float) -> CommandResult:
+        return await self._run(name, timeout_s, asyncio.subprocess.DEVNULL)
+
+    async def everywhere(self, name: str, *, timeout_s: float) -> Sequence[CommandResult]:
+        return [await self._run(name, timeout_s, asyncio.subprocess.PIPE)]
+
+    async def _run(self, name: str, timeout_s: float, stdout: int) -> CommandResult:
         argv = self._commands[name]
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,  # what it prints can hold patient data; the exit code is its answer
+                stdout=stdout,
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:
             return CommandResult(name, Outcome.UNKNOWN, f"{argv[0]} could not be started: {error.strerror}")
+        output = b""
         try:
             async with asyncio.timeout(timeout_s):
+                if process.stdout is not None:
+                    output = await _bounded(process.stdout)
                 code = await process.wait()
         except TimeoutError:
             return CommandResult(name, Outcome.UNKNOWN, f"{argv[0]} did not end within {timeout_s:g} s")
         finally:
             _end(process)
             await process.wait()
-        if code == 0:
-            return CommandResult(name, Outcome.OK, "exit code 0")
-        return CommandResult(name, Outcome.BREACH, f"exit code {code}")
+        outcome = Outcome.OK if code == 0 else Outcome.BREACH
+        return CommandResult(name, outcome, f"exit code {code}", output)
+
+
+async def _bounded(stream: asyncio.StreamReader) -> bytes:
+    """The start of a stream; the rest is read and thrown away, so that the command is not held up."""
+    kept = b""
+    while part := await stream.read(65536):
+        kept += part[: OUTPUT_LIMIT - len(kept)]
+    return kept
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

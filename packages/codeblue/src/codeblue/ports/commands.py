@@ -1,9 +1,13 @@
 """Operator commands of the protected service (R60): the team's own programs, by name."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from codeblue.model.health import Outcome
+
+#: Bytes of an output that are read at most.
+OUTPUT_LIMIT = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +16,14 @@ class CommandResult:
 
     Attributes:
         outcome: OK for exit 0; BREACH for another exit code; UNKNOWN when it could not be run or did not end in time.
-        detail: exit code and at most one line; never the whole output, which can hold patient data.
+        detail: exit code and place; never the output, which can hold patient data.
+        output: the start of standard output, only of `everywhere`, for a program to read; never shown or recorded (B9).
     """
 
     name: str
     outcome: Outcome
     detail: str
+    output: bytes = field(default=b"", repr=False)
 
 
 class Commands(Protocol):
@@ -27,4 +33,10 @@ class Commands(Protocol):
         """Whether the profile has a command of this name (R1c)."""
 
     async def run(self, name: str, *, timeout_s: float) -> CommandResult:
-        """Run it. Ends within the limit, and so do the processes that it started."""
+        """Run it once. Ends within the limit, and so do the processes that it started."""
+
+    async def everywhere(self, name: str, *, timeout_s: float) -> Sequence[CommandResult]:
+        """Run it wherever it sees something of its own: in each live pod, or once where commands run on this machine.
+
+        For commands whose answer is about the place where they run (D5). At most `OUTPUT_LIMIT` bytes of each output.
+        """

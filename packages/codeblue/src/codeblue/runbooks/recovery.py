@@ -66,8 +66,10 @@ class Recovery(Runbook[Inputs]):
             for what, key in (("the database", "database"), ("Redis", "redis"), ("the AI services", "ai_services"))
             if getattr(contract, f"health_{key}") is None
         ]
-        if contract.processes is None or not world.profile.flags:
-            left_out.append("flags of every process: contract.processes and flags are not both in the profile")
+        if not _flags_can_be_asked(world):
+            left_out.append(
+                "flags of every process: the profile needs flags, and contract.processes or commands.flags_status"
+            )
         if usage is None:
             left_out.append("resource use: the platform offers no metrics")
         if contract.metrics is None:
@@ -92,8 +94,8 @@ class Recovery(Runbook[Inputs]):
         }
         steps += [Endpoint(world, id_, path, inputs.version) for id_, path in paths.items() if path is not None]
         steps += [Command(world, name, title) for name, (_, title) in _COMMANDS.items() if world.commands.offers(name)]
-        if contract.processes is not None and profile.flags:
-            steps.append(Flags(world, contract.processes))
+        if _flags_can_be_asked(world):
+            steps.append(Flags(world))
         steps.append(Latency(world))
         if contract.metrics is not None:
             steps.append(ErrorRate(world, contract.metrics))
@@ -161,34 +163,56 @@ class Flags(Check):
 
     id, title, every_s, limit_s = "flags", "Compare the flags of every process with the expected state", 1.0, 30.0
 
-    def __init__(self, world: World, path: str) -> None:
-        self._world, self._path = world, path
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     async def probe(self) -> Verdict:
-        routing = await self._world.platform.routing()
-        timeout_s = self._world.profile.health.timeout
+        answers = await self._answers()
+        if isinstance(answers, Verdict):
+            return answers
         asked = 0
-        for place in routing.pods:
-            probe, body = await self._world.prober.read(place, self._path, timeout_s=timeout_s)
-            if probe.outcome is not Outcome.OK:
-                return Verdict(self.id, probe.outcome, f"{place.name}: {probe.detail}")
+        for place, body in answers.items():
             processes = _processes(body)
             if not processes:
-                return Verdict(self.id, Outcome.UNKNOWN, f"{place.name} reports no process")
+                return Verdict(self.id, Outcome.UNKNOWN, f"{place} reports no process")
             for process in processes:
                 asked += 1
-                for flag, expected in self._world.profile.flags.items():
-                    value = _flag(process, flag)
-                    if value is None:
-                        return Verdict(self.id, Outcome.UNKNOWN, f"{_name(process)} does not report {flag}")
-                    if value != expected:
-                        said = json.dumps(value)[:20]
-                        return Verdict(
-                            self.id, Outcome.BREACH, f"{_name(process)}: {flag} is {said}, expected {expected}"
-                        )
+                wrong = self._compare(process)
+                if wrong is not None:
+                    return wrong
         if not asked:
             return Verdict(self.id, Outcome.UNKNOWN, "there is no pod to ask")
         return Verdict(self.id, Outcome.OK, f"{len(self._world.profile.flags)} flags as expected in {asked} processes")
+
+    async def _answers(self) -> dict[str, bytes] | Verdict:
+        """What every pod says of its processes, over HTTP or by an operator command."""
+        path, answers = self._world.profile.contract.processes, dict[str, bytes]()
+        if path is None:
+            for result in await self._world.commands.everywhere("flags_status", timeout_s=COMMAND_S):
+                if result.outcome is not Outcome.OK:
+                    return Verdict(self.id, Outcome.UNKNOWN, f"flags_status: {result.detail}")
+                answers[f"flags_status ({result.detail})"] = result.output
+            return answers
+        for place in (await self._world.platform.routing()).pods:
+            timeout_s = self._world.profile.health.timeout
+            probe, body = await self._world.prober.read(place, path, timeout_s=timeout_s)
+            if probe.outcome is not Outcome.OK:
+                return Verdict(self.id, probe.outcome, f"{place.name}: {probe.detail}")
+            answers[place.name] = body
+        return answers
+
+    def _compare(self, process: dict[str, Any]) -> Verdict | None:
+        """The first flag of a process that is not as expected; None when all are."""
+        if process.get("live") is False:
+            return Verdict(self.id, Outcome.UNKNOWN, f"{_name(process)} does not report any more")
+        for flag, expected in self._world.profile.flags.items():
+            value = _flag(process, flag)
+            if value is None:
+                return Verdict(self.id, Outcome.UNKNOWN, f"{_name(process)} does not report {flag}")
+            if value != expected:
+                said = json.dumps(value)[:20]
+                return Verdict(self.id, Outcome.BREACH, f"{_name(process)}: {flag} is {said}, expected {expected}")
+        return None
 
 
 class Latency(Check):
@@ -324,8 +348,14 @@ def _processes(body: bytes) -> list[dict[str, Any]]:
         data = json.loads(body)
     except ValueError:
         return []
+    data = data.get("data", data) if isinstance(data, dict) else None  # a command wraps it, the HTTP answer does not
     processes = data.get("processes") if isinstance(data, dict) else None
     return [p for p in processes if isinstance(p, dict)] if isinstance(processes, list) else []
+
+
+def _flags_can_be_asked(world: World) -> bool:
+    offered = world.profile.contract.processes is not None or world.commands.offers("flags_status")
+    return offered and bool(world.profile.flags)
 
 
 def _flag(process: dict[str, Any], flag: str) -> Any:
