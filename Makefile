@@ -9,6 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RESULTS ?= .cache/results
 PYTEST_ARGS ?=
+TESTS ?= tests
 
 .PHONY: help
 help: ## this list
@@ -40,7 +41,7 @@ check: venv ## lint, types, layers, shell scripts
 .PHONY: test
 test: venv ## all tests that need no cluster
 	@tools/packages postgresql redis-server shellcheck
-	$(BIN)/pytest tests --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
+	$(BIN)/pytest $(TESTS) --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
 
 .PHONY: test-cluster
 test-cluster: venv ## the tests against a real Kubernetes: the testbed's own, or the test context of KUBECONFIG
