@@ -24,6 +24,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 T = TypeVar("T")
+Env = Mapping[str, str]
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading the authorities for each client costs 25 ms
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 PYTHON = [sys.executable, "-m", "ai_diagnostics"]
@@ -254,30 +255,58 @@ def emulators(_emulators: Emulators) -> Iterator[Emulators]:
 Launch = Callable[..., Service]
 
 
+def started(data: Path, contract: Callable[[httpx2.Response, str], Any], prefix: Sequence[str], env: Env) -> Service:
+    """Start a service with its data in a directory, and wait until both workers are ready."""
+    full = {"DATA_DIR": str(data), "JWT_SECRET": SECRET, "POD_NAME": "pod-a", "GRACE_S": "5", **env}
+    process = Process([*prefix, *PYTHON, "serve", "--host", "127.0.0.1", "--port", "0", "--workers", "2"], full)
+    try:
+        url = f"http://127.0.0.1:{process.listening()['port']}"
+        until("both workers ready", lambda: process.output.count('"event": "ready"') >= 2)
+    except BaseException:
+        process.close()
+        raise
+    http = httpx2.Client(base_url=url, timeout=20, trust_env=False, verify=NO_TLS)
+    return Service(process, full, url, http, contract)
+
+
 @pytest.fixture
 def launch(tmp_path: Path, contract: Callable[[httpx2.Response, str], Any]) -> Iterator[Launch]:
     """Starts services; `launch(NAME=value, …)` waits until it answers. Data is in a directory of the test."""
     running: list[Service] = []
 
     def start(*, prefix: Sequence[str] = (), **env: str) -> Service:
-        full = {"DATA_DIR": str(tmp_path / "data"), "JWT_SECRET": SECRET, "POD_NAME": "pod-a", "GRACE_S": "5", **env}
-        process = Process([*prefix, *PYTHON, "serve", "--host", "127.0.0.1", "--port", "0", "--workers", "2"], full)
-        try:
-            url = f"http://127.0.0.1:{process.listening()['port']}"
-        except BaseException:
-            process.close()
-            raise
-        http = httpx2.Client(base_url=url, timeout=20, trust_env=False, verify=NO_TLS)
-        service = Service(process, full, url, http, contract)
-        running.append(service)
-        until("both workers ready", lambda: process.output.count('"event": "ready"') >= 2)
-        return service
+        running.append(started(tmp_path / "data", contract, prefix, env))
+        return running[-1]
 
     try:
         yield start
     finally:
         for service in running:
             service.close()
+
+
+@pytest.fixture(scope="session")
+def _steady(
+    tmp_path_factory: pytest.TempPathFactory, contract: Callable[[httpx2.Response, str], Any], _emulators: Emulators
+) -> Iterator[Service]:
+    service = started(tmp_path_factory.mktemp("steady"), contract, (), _emulators.env)
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+@pytest.fixture
+def steady(_steady: Service, emulators: Emulators) -> Iterator[Service]:
+    """One service for all tests that leave it as it was; flags and modes are put back after each."""
+    before = {name: item["value"] for name, item in _steady.processes()["stored"].items()}
+    yield _steady
+    for name, item in _steady.processes()["stored"].items():
+        if item["value"] != before[name]:
+            _steady.set(name, before[name])
+    for client in _steady.extra:
+        client.close()
+    _steady.extra.clear()
 
 
 @pytest.fixture

@@ -114,8 +114,8 @@ def test_redis_frozen_and_back(launch, redis_server) -> None:
 
 @pytest.mark.req("R59")
 @pytest.mark.req("R61")
-def test_read_only_is_not_a_failure(launch) -> None:
-    service = launch()
+def test_read_only_is_not_a_failure(steady) -> None:
+    service = steady
     service.set("read_only", True)
     answer = service.get(ENDPOINTS[1])
     assert (answer.status_code, answer.json()["status"]) == (200, "read_only")
@@ -124,8 +124,8 @@ def test_read_only_is_not_a_failure(launch) -> None:
 
 
 @pytest.mark.req("R59")
-def test_unknown_routes_and_methods_answer_in_one_shape(launch) -> None:
-    service = launch()
+def test_unknown_routes_and_methods_answer_in_one_shape(steady) -> None:
+    service = steady
     for answer, status in (
         (service.http.get("/nothing"), 404),
         (service.http.delete("/api/diagnostics"), 405),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 
 import httpx2
@@ -117,7 +118,9 @@ def test_without_the_control_store_the_view_stays_and_says_so(launch, until, tmp
     assert mine["flags"]["ai_diagnostics_rollout"]["value"] == 40
     assert service.get("/api/operator/processes", headers=headers).status_code == 503
     refused = service.post({"patient_id": "x", "symptoms": ["cough"]})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "read_only"), "it wrote without knowing"
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable"), (
+        "it wrote without knowing"
+    )
     assert service.get("/api/health").status_code == 200
 
 
@@ -129,6 +132,30 @@ def test_a_process_that_never_saw_the_store_is_off(launch, tmp_path) -> None:
     flags = service.get("/api/operator/process", headers=service.auth("operator")).json()["flags"]
     assert [flag["value"] for flag in flags.values()] == [False, False, False, 0]
     assert {flag["reason"] for flag in flags.values()} == {"never_loaded"}
+
+
+@pytest.mark.req("R61")
+def test_a_damaged_control_store_changes_nothing_and_is_reported(launch, until, cli, tmp_path) -> None:
+    service = launch()
+    service.set("ai_diagnostics_rollout", 40)
+    for damage in (
+        "UPDATE control SET settings = '[]', version = 9",
+        "UPDATE control SET settings = '{\"', version = 10",
+    ):
+        db = sqlite3.connect(tmp_path / "data" / "control.db")
+        with db:
+            db.execute(damage)
+        db.close()
+        mine = until(
+            "the damage is reported",
+            lambda: (
+                not (found := service.get("/api/operator/process", headers=service.auth()).json())["control_reachable"]
+                and found
+            ),
+        )
+        assert mine["flags"]["ai_diagnostics_rollout"]["value"] == 40
+        assert cli("flags status")[0] == 1
+    assert service.process.output.count('"event": "ready"') == 2, "a worker died of it"
 
 
 @pytest.mark.req("R59")

@@ -18,7 +18,8 @@ CASE = {
 
 @pytest.mark.req("R62a")
 @pytest.mark.req("B15")
-def test_a_request_is_worked_off_stored_and_fetched(service, emulators) -> None:
+def test_a_request_is_worked_off_stored_and_fetched(steady, emulators) -> None:
+    service = steady
     answer = service.post(CASE)
     assert answer.status_code == 201
     made = answer.json()
@@ -45,7 +46,8 @@ def test_a_request_is_worked_off_stored_and_fetched(service, emulators) -> None:
 
 
 @pytest.mark.req("R62a")
-def test_a_source_that_is_down_or_off_is_named(service, emulators) -> None:
+def test_a_source_that_is_down_or_off_is_named(steady, emulators) -> None:
+    service = steady
     emulators.set("lab", "garbage")
     emulators.set("rxnorm", "down")
     service.set("fhir_integration_enabled", False)
@@ -91,7 +93,8 @@ def test_unknown_patient_and_slow_model(launch, emulators) -> None:
 
 @pytest.mark.req("R20")
 @pytest.mark.req("B7")
-def test_the_kill_switch_stops_calls_of_the_model(service, emulators) -> None:
+def test_the_kill_switch_stops_calls_of_the_model(steady, emulators) -> None:
+    service = steady
     assert service.post(CASE).json()["status"] == "completed"
     service.set("ai_diagnostics_enabled", False)
     off_at, before, calls = time.time(), emulators.seen("openrouter"), service.metric("guarded_calls_total")
@@ -112,7 +115,8 @@ def test_the_kill_switch_stops_calls_of_the_model(service, emulators) -> None:
 
 @pytest.mark.req("R62a")
 @pytest.mark.req("B9")
-def test_bad_input_is_named_by_place_and_never_quoted(service) -> None:
+def test_bad_input_is_named_by_place_and_never_quoted(steady) -> None:
+    service = steady
     marker = "Zebra-Marker"
     bad = {
         "patient_id": f"{marker} with spaces",

@@ -139,10 +139,16 @@ def to_json(state: ControlState) -> dict[str, object]:
 
 
 def from_json(version: int, document: Mapping[str, Mapping[str, object]]) -> ControlState:
-    """Read what `to_json` wrote. A name that this release does not know is left out: it is another release's."""
+    """Read what `to_json` wrote. A name that this release does not know is left out: it is another release's.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
     settings = {}
+    if not isinstance(version, int) or not isinstance(document, Mapping):
+        raise ValueError("the control state has another form")  # noqa: TRY004  # damaged data, no programming error
     for name, item in document.items():
-        value = item.get("value")
+        value = item.get("value") if isinstance(item, Mapping) else None
         if name in SPECS and isinstance(value, bool | int):
             texts = (str(item.get(key, "")) for key in ("changed_at", "changed_by", "reason"))
             settings[name] = Setting(value, *texts)

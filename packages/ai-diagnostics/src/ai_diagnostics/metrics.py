@@ -54,11 +54,17 @@ def buried(pid: int) -> None:
 
 
 def working_set_bytes() -> int:
-    """Memory of this process, with pages shared among n workers counted to 1/n (PSS), so that a sum is true."""
-    for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/smaps_rollup has no Pss line")
+    """Memory of this process, with pages shared among n workers counted to 1/n (PSS), so that a sum is true.
+
+    A kernel that does not tell gives the resident set, in which shared pages are counted in full.
+    """
+    try:
+        for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # answered below from what every kernel has
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def memory_limit_bytes(configured: int | None) -> tuple[str, int] | None:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 
 from ai_diagnostics import metrics
 from ai_diagnostics.live import Live
-from ai_diagnostics.logs import log
+from ai_diagnostics.logs import log, where
 from ai_diagnostics.settings import Settings
 from ai_diagnostics.store import ControlStore, StoreError, open_control
 from ai_diagnostics.traffic import TrafficCount
 
 PERIOD_S = 0.5
 REPORT_S = 1.0
+STOP_S = 1.0
 LEAK_TICKS = 20  # the fault `memory:MB` needs about ten seconds
 
 
@@ -57,10 +58,10 @@ class Pulse:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, store the last counts, take our report away."""
+        """End the thread, store the last counts, take our report away; a store that is down holds no stop up."""
         self._stop.set()
-        self._thread.join(timeout=5)
-        if self._store is None:
+        self._thread.join(timeout=STOP_S)
+        if self._store is None or not self.live.reachable or self._thread.is_alive():
             return
         try:
             self._flush(self._store)
@@ -101,7 +102,12 @@ class Pulse:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             self._leak_some()
-            self.tick()
+            try:
+                self.tick()
+            except Exception as error:  # noqa: BLE001  # whatever it is: without a pulse no change would be applied
+                log("pulse_failed", **where(error))
+                os.kill(os.getpid(), signal.SIGTERM)  # the parent starts a new worker
+                return
 
     def _leak_some(self) -> None:
         """The release fault `memory:MB`: this worker's share of the leak, in touched pages."""

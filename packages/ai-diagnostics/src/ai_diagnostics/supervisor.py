@@ -22,6 +22,7 @@ Work = Callable[[socket.socket, int], None]
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 _RESTARTS, _RESTARTS_WITHIN_S = 8, 30.0
+_CLEAN_UP_S = 3.0  # for a worker that has given its last requests up
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -69,7 +70,7 @@ def supervise(settings: Settings, sock: socket.socket, work: Work, buried: Calla
         got = signal.sigtimedwait(_SIGNALS, wait_s)
         if got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT):
             log("stopping", signal=signal.Signals(got.si_signo).name)
-            return _stop(workers, settings.grace_s, buried)
+            return _stop(workers, settings.grace_s + _CLEAN_UP_S, buried)
         if crash_at is not None and time.monotonic() >= crash_at:
             log("crash", reason="RELEASE_FAULT=crash-after")
             _stop(workers, 0.0, buried)

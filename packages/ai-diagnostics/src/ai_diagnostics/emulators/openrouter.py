@@ -56,20 +56,32 @@ class _OpenRouter:
         refused = self._refused(request)
         if refused is not None:
             return refused
-        data = {
+        amounts = ("usage", "byok_usage")
+        data: dict[str, object] = {
             "label": "sk-or-v1-emu...lat",
             "limit": None,
             "limit_remaining": None,
-            "usage": 0.0,
+            "limit_reset": None,
+            "include_byok_in_limit": False,
             "is_free_tier": False,
+            "is_management_key": False,
             "is_provisioning_key": False,
-            "rate_limit": {"requests": -1, "interval": "10s"},
+            "creator_user_id": None,
+            "organization_id": None,
+            "workspace_id": None,
+            "allowed_data_regions": [],
+            "budgets": [],
+            "effective_budget": None,
+            "free_model_daily_requests": {"limit": 50, "remaining": 50, "used": 0},
+            "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
+            **{f"{amount}{span}": 0.0 for amount in amounts for span in ("", "_daily", "_weekly", "_monthly")},
         }
         return JSONResponse({"data": data})
 
     async def models(self, _request: Request) -> Response:
         """GET /models: public, as the original's."""
-        return JSONResponse({"data": [_model(name) for name in MODELS]})
+        found = [_model(name) for name in MODELS]
+        return JSONResponse({"data": found, "links": {"next": None}, "total_count": len(found)})
 
     async def complete(self, request: Request) -> Response:
         """POST /chat/completions: a deterministic answer to the service's own question, else a short text."""
@@ -168,5 +180,7 @@ def _model(name: str) -> dict[str, object]:
         "top_provider": {"context_length": 128000, "max_completion_tokens": 16384, "is_moderated": False},
         "per_request_limits": None,
         "supported_parameters": ["max_tokens", "temperature", "response_format", "structured_outputs"],
+        "supported_voices": None,
         "default_parameters": None,
+        "links": {"details": f"/api/v1/models/{name}/endpoints"},
     }

@@ -25,7 +25,11 @@ class StoreUnreachable(StoreError):
 
 
 class WriteRefused(StoreError):
-    """Writing is not allowed now: read-only mode, or the control store cannot say (fail closed)."""
+    """Writing is not allowed now: read-only mode is on."""
+
+
+class WriteUncertain(StoreError):
+    """The control store cannot say whether writing is allowed, so nothing is written (fail closed)."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai_diagnostics.documents import RequestRow, ResultRow, Status
-from ai_diagnostics.store import ControlStore, DataStore, StoreError, WriteRefused
+from ai_diagnostics.store import ControlStore, DataStore, StoreError, WriteRefused, WriteUncertain
 
 
 class Guard:
@@ -14,11 +14,11 @@ class Guard:
         self.control = control
 
     def check(self) -> None:
-        """Raises WriteRefused in read-only mode, and when nobody can say whether it is on."""
+        """Raises WriteRefused in read-only mode, and WriteUncertain when nobody can say whether it is on."""
         try:
             read_only = self.control.read().value("read_only")
         except StoreError as error:
-            raise WriteRefused("the control store cannot say whether writing is allowed") from error
+            raise WriteUncertain("the control store cannot say whether writing is allowed") from error
         if read_only:
             raise WriteRefused("read-only mode is on")
 

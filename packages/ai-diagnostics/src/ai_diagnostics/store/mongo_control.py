@@ -94,4 +94,7 @@ class MongoControl:
 def _state(document: Document | None) -> ControlState:
     if document is None:
         raise StoreError("the control store is empty: it was never made by the service or by `migrate up`")
-    return control.from_json(document["version"], document["settings"])
+    try:
+        return control.from_json(document["version"], document["settings"])
+    except (KeyError, ValueError) as error:
+        raise StoreError(f"the control store is damaged: {type(error).__name__}") from error

@@ -98,4 +98,7 @@ class SqliteControl:
 def _state(row: tuple[int, str] | None) -> ControlState:
     if row is None:
         raise StoreError("the control store is empty: it was never made by the service or by `migrate up`")
-    return control.from_json(row[0], json.loads(row[1]))
+    try:
+        return control.from_json(row[0], json.loads(row[1]))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"the control store is damaged: {type(error).__name__}") from error
