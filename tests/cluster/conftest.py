@@ -1,7 +1,18 @@
 """Fixtures for tests on a real Kubernetes API: one cluster for all of them, a namespace for each."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from testbed.cluster import Cluster
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # makes `tests.cluster.support` importable
+
+from tests.cluster.support import Case
+
+
+def pytest_addoption(parser):
+    parser.addoption("--instants", type=int, default=15, help="random instants of the crash test (make soak: 100)")
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +28,9 @@ def namespace(cluster):
     """A new namespace for one test."""
     with cluster.namespace() as name:
         yield name
+
+
+@pytest.fixture
+def case(cluster, namespace, tmp_path):
+    """The small server and a profile for it; nothing is deployed yet."""
+    return Case(cluster, namespace, tmp_path / "case")

@@ -1,4 +1,4 @@
-"""What we keep in the Deployment's annotations, where another machine finds it (B2, B3)."""
+"""What we keep in the Deployment's metadata, where another machine finds it (B2, B3)."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from codeblue.model.release import Mark, Standing
 
-#: Epoch of the lease's holder; each of our patches tests it.
+#: Epoch of the lease's holder; each of our patches tests it. A label, because the API server counts a new generation
+#: for every change of an annotation, and a lease that changes hands changes no specification.
 EPOCH = "codeblue.dev/epoch"
 #: Standings by release digest. Digests make it harmless that the controller copies annotations to ReplicaSets.
 MARKS = "codeblue.dev/marks"

@@ -89,7 +89,7 @@ class KubernetesPlatform:
             updated=int(status.get("updatedReplicas") or 0),
             available=int(status.get("availableReplicas") or 0),
             template=self._read(spec["template"]),
-            epoch=_epoch(notes),
+            epoch=_epoch(metadata),
             marks=decode_marks(notes.get(MARKS, "")),
             owners=owners,
             run=notes.get(RUN, ""),
@@ -179,7 +179,7 @@ class KubernetesPlatform:
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         tests: list[Json] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": change.precondition},
-            {"op": "test", "path": f"/metadata/annotations/{_escape(EPOCH)}", "value": str(fence.epoch)},
+            {"op": "test", "path": f"/metadata/labels/{_escape(EPOCH)}", "value": str(fence.epoch)},
         ]
         operations = json.loads(change.body)
         try:
@@ -202,8 +202,7 @@ class KubernetesPlatform:
         """
         while True:
             raw = await self._deployment()
-            notes = raw["metadata"].get("annotations") or {}
-            there = _epoch(notes)
+            there = _epoch(raw["metadata"])
             if there == epoch:
                 return
             if there > epoch:
@@ -211,9 +210,9 @@ class KubernetesPlatform:
             operations: list[Json] = [
                 {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]}
             ]
-            if not raw["metadata"].get("annotations"):
-                operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
-            operations.append(_annotate(EPOCH, str(epoch)))
+            if not raw["metadata"].get("labels"):
+                operations.append({"op": "add", "path": "/metadata/labels", "value": {}})
+            operations.append({"op": "add", "path": f"/metadata/labels/{_escape(EPOCH)}", "value": str(epoch)})
             try:
                 await self.api.json_patch(self._path, operations)
             except Conflict:
@@ -223,7 +222,7 @@ class KubernetesPlatform:
 
     async def epoch(self) -> int:
         """The epoch stamped on the Deployment, 0 if there is none."""
-        return _epoch((await self._deployment())["metadata"].get("annotations") or {})
+        return _epoch((await self._deployment())["metadata"])
 
     async def room(self, wanted: Template, replicas: int) -> Room:
         return await room_for(self.api, self.ref.namespace, parse(wanted), replicas)
@@ -294,8 +293,8 @@ def _selector(raw: Json) -> str:
     return ",".join(parts)
 
 
-def _epoch(notes: Mapping[str, Any]) -> int:
-    text = str(notes.get(EPOCH, "0"))
+def _epoch(metadata: Json) -> int:
+    text = str((metadata.get("labels") or {}).get(EPOCH, "0"))
     return int(text) if text.isdigit() else 0
 
 
