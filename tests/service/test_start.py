@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def test_ready_with_little_cpu(launch, emulators) -> None:
     service = launch(**emulators.env)
     pids = [service.process.popen.pid, *service.each_worker()]
     spent = [cpu_s(pid) for pid in pids]
+    print("CPU seconds of parent and workers:", spent)
     assert max(spent) < 0.9, spent  # about 0.35 for the parent and 0.05 for a worker on an idle machine
     assert sum(spent) < 1.5, spent
 
@@ -48,6 +50,17 @@ def test_nothing_heavy_is_imported_that_is_not_configured() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_emulators_and_service_share_no_code_and_nothing_imports_codeblue() -> None:
+    root = Path(settings.__file__).parent
+    for path in root.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        names = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert not [name for name in names if name.split(".")[0] == "codeblue"], path
+        if path.parent.name == "emulators":
+            ours = [name for name in names if name.startswith("ai_diagnostics")]
+            assert all(name.startswith("ai_diagnostics.emulators") for name in ours), path
 
 
 def test_runs_as_another_user_that_can_write_only_to_tmp(launch, tmp_path: Path, contract) -> None:
