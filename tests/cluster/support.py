@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from testbed import manifests
+from testbed.cluster import Cluster, wait_until
+
 from codeblue.adapters.kubernetes.marks import MARKS, decode_marks, encode_marks
 from codeblue.adapters.kubernetes.template import read_template
 from codeblue.model.release import Mark, Standing
-from testbed import manifests
-from testbed.cluster import Cluster, wait_until
 
 CODEBLUE = Path(sys.executable).with_name("codeblue")
 #: The longest that a quick rollback may take in all (R11), with what starting and ending a process takes.
@@ -317,7 +318,7 @@ class Case:
 
         for pod in self.pods():
             url = f"http://{pod['status']['podIP']}:{manifests.PORT}/fault/{fault}"
-            with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=5):  # noqa: S310
+            with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=5):
                 pass
 
     # --- what happened
@@ -364,4 +365,3 @@ def _env(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _ready(pod: Mapping[str, Any]) -> bool:
     conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions") or []}
     return conditions.get("Ready") == "True"
-
