@@ -8,15 +8,15 @@ from typing import Protocol
 
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.model.change import Fence
-from codeblue.model.errors import Refused, Temporary
+from codeblue.model.errors import LeaseLost, Refused, Temporary
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome, Probe, Round
 from codeblue.model.ids import new_id
 from codeblue.model.release import Mark, Standing, Workload
 from codeblue.model.verdict import Action, Decision, Verdict
 from codeblue.record.chain import plain
-from codeblue.record.incidents import IncidentView, fold_incidents
-from codeblue.record.runs import RunState, RunView, fold_runs
+from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents
+from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
 from codeblue.rules.decision import Limits, decide
 from codeblue.rules.known_good import Choice, Soak, choose
 from codeblue.rules.triggers import HealthTrigger
@@ -54,11 +54,15 @@ class Watch:
         return self.runs.world
 
     async def cycle(self) -> str:
-        """One cycle. Returns the sentence; raises LeaseLost or Unreachable (of the record) only."""
-        under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING]
+        """One cycle. Returns the sentence.
+
+        Raises:
+            LeaseLost: somebody else acts now. Other CodeBlueErrors: this cycle could not see or record; the next may.
+        """
+        under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING and self._waits_for(r)]
         if under_way:
             self.soak = Soak()
-            return self._under_way(under_way[0])
+            return self._under_way(self.runs.get(under_way[0].id))
         try:
             seen = await self.world.platform.observe()
             round_ = await self._round()
@@ -117,7 +121,9 @@ class Watch:
             return ""
         try:
             await self.world.platform.apply(change, await self.acts.fence())
-        except Temporary as error:
+        except LeaseLost:
+            raise
+        except (Refused, Temporary) as error:
             return f"not marked yet: {error.message}"
         data = {"release": seen.template.release, "label": seen.template.label, "standing": "known-good", "why": why}
         self._event("release.marked", data)
@@ -139,7 +145,7 @@ class Watch:
         if last is not None and last.state is RunState.WAITING:
             return f"incident {incident.id}: {last.id} waits for an approval: `codeblue run approve {last.id}`"
         if last is not None:
-            return f"incident {incident.id} is open, and its rollback did not help: a person has to decide"
+            return f"incident {incident.id} is open, and {last.runbook} {last.id} {last.state}: a person has to decide"
         mode = self.world.profile.triggers.health.mode
         if incident.decision is None or incident.decision["action"] != decision.action.value:
             self._event(
@@ -157,6 +163,10 @@ class Watch:
             plan, actor=ACTOR, reason=decision.reasons_for[0], incident=incident.id, ask=mode == "ask"
         )
         return f"incident {incident.id}: rolling back ({run.id}): {decision.sentence}"
+
+    def _waits_for(self, run: RunView) -> bool:
+        """The loop rests while a run changes something or belongs to an incident; mere reading does not blind it."""
+        return self.runs.changes(run) or bool(run.incident)
 
     def _under_way(self, run: RunView) -> str:
         step = next((s for s in run.steps if s.state == "running"), None)
@@ -195,7 +205,7 @@ class Watch:
 
     async def _overdue_report(self) -> str:
         """The report of an incident that was mitigated right before this process, or the one before it, died."""
-        incidents = list(fold_incidents(self.runs.record.read()).values())
+        incidents = list(fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values())
         if not incidents or incidents[-1].state == "open" or self._reported(incidents[-1]):
             return ""
         return await self._report(incidents[-1], "is mitigated")
@@ -226,7 +236,7 @@ class Watch:
             return f"{name} is not possible now: {error.message} {error.remedy}".strip()
 
     def _incident(self) -> IncidentView | None:
-        incidents = fold_incidents(self.runs.record.read()).values()
+        incidents = fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values()
         return next((i for i in incidents if i.state == "open"), None)
 
     def _open(self, decision: Decision) -> IncidentView:
@@ -239,7 +249,7 @@ class Watch:
 
     def past_rollbacks(self) -> list[datetime]:
         """When automatic rollbacks ended."""
-        runs = fold_runs(self.runs.record.read()).values()
+        runs = fold_runs(self.runs.record.read(kinds=RUN_KINDS)).values()
         return [r.ended for r in runs if r.runbook == "quick_rollback" and r.actor == ACTOR and r.ended is not None]
 
     def _event(self, kind: str, data: object, incident: str = "") -> None:

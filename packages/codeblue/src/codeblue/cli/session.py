@@ -15,7 +15,7 @@ from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.engine.state import Owner
 from codeblue.model.change import Fence
 from codeblue.model.errors import CodeBlueError, ExitCode, LeaseHeld, LeaseLost, Refused
-from codeblue.record.incidents import open_incident
+from codeblue.record.incidents import INCIDENT_KINDS, open_incident
 from codeblue.record.runs import RunView
 from codeblue.runbooks.registry import runbook
 from codeblue.wiring import App, engine_database, holder_name, open_app
@@ -66,7 +66,7 @@ async def _execute(
         _ask(plan)
     who = await actor(app)
     if plan.runbook.changes and not incident:
-        ongoing = open_incident(app.record.read())
+        ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
         incident = ongoing.id if ongoing else ""
     if not plan.runbook.changes:
         runs = Runs(app.record, app.world, _no_fence)

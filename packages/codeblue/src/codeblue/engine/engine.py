@@ -36,7 +36,7 @@ class Engine:
     def __init__(
         self, runs: Runs, keeper: Keeper, database: str, stand_down: Callable[[CodeBlueError], Awaitable[None]]
     ) -> None:
-        self.runs, self.keeper, self._database, self._stand_down = runs, keeper, database, stand_down
+        self.runs, self.keeper, self._database, self.stand_down = runs, keeper, database, stand_down
         self._taken: set[str] = set()
 
     def launch(self) -> None:
@@ -62,6 +62,8 @@ class Engine:
         """
         changing = False
         for run in self.runs.unfinished():
+            if not self.runs.left_to_engine(run):
+                continue
             if changing and self.runs.changes(run):
                 continue  # two were requested in the same moment; the later finds out in its preflight
             changing = changing or self.runs.changes(run)
@@ -99,7 +101,7 @@ class Engine:
             await self.runs.execute(run_id, _durably)
         except CodeBlueError as error:
             # nothing may be recorded as ours any more, not even by DBOS: the next holder takes the workflow up
-            await self._stand_down(error)
+            await self.stand_down(error)
             raise
         except Exception as error:
             # a defect of ours: the run must not hang in the record for ever, and DBOS keeps the traceback
@@ -116,6 +118,12 @@ async def _run(run_id: str) -> None:
 
 async def _durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
     async def step() -> dict[str, Any]:
-        return (await work()).plain()
+        try:
+            return (await work()).plain()
+        except CodeBlueError as error:
+            # DBOS would keep the error as the step's result and hand it to whoever takes the run up: end before that
+            if _engine is not None:
+                await _engine.stand_down(error)
+            raise
 
     return StepResult.load(await DBOS.run_step_async({"name": name}, step))

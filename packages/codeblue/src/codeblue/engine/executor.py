@@ -172,8 +172,12 @@ class Executor:
 
     def _found(self, step: Ensure[Any]) -> bool:
         """Record a change whose acceptance we never saw (a crash, a lost answer) and that is now seen in force."""
-        own = [e for e in self._record.read(run=self._run) if e.data.get("step") == step.id]
-        sent = [e for e in own if e.kind in ("step.intended", "step.applied", "step.refused")]
+        kinds = ("step.intended", "step.applied", "step.refused")
+        try:
+            events = self._record.read(run=self._run, kinds=kinds)
+        except Unreachable as error:
+            raise NoRecord(error.message, remedy=error.remedy) from error
+        sent = [e for e in events if e.data["step"] == step.id]
         if not sent or sent[-1].kind != "step.intended":
             return False
         self._event("step.applied", step, change=sent[-1].data["change"], accepted="seen in force afterwards")

@@ -13,7 +13,7 @@ from codeblue.model.event import Draft
 from codeblue.model.ids import new_id
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import digest_of, plain
-from codeblue.record.runs import RunState, RunView, fold_runs
+from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
 from codeblue.runbooks.registry import RUNBOOKS, runbook
 from codeblue.runbooks.step import Runbook, Step, World
 
@@ -96,17 +96,24 @@ class Runs:
         return found
 
     def unfinished(self) -> list[RunView]:
-        """Runs that were requested and have not ended, oldest first."""
-        return [r for r in fold_runs(self.record.read()).values() if not r.state.ended]
+        """Runs that were requested and have not ended, oldest first; without what their steps did (see `get`)."""
+        return [r for r in fold_runs(self.record.read(kinds=RUN_KINDS)).values() if not r.state.ended]
 
     def changes(self, run: RunView) -> bool:
         """Whether the run changes anything; one of an unknown procedure is taken to."""
         book = RUNBOOKS.get(run.runbook)
         return book is None or book.changes
 
+    def left_to_engine(self, run: RunView) -> bool:
+        """Whether the engine executes the run: a person's run that only reads is the command's own, while it lives."""
+        own = run.actor.startswith("person:") and not self.changes(run)
+        return not own or self.world.clock.now() > run.requested + timedelta(seconds=run.deadline_s)
+
     def broke(self, id_: str, error: Exception) -> None:
         """End a run that a defect of ours stopped. The error's text can hold anything, so only its type is recorded."""
         run = self.get(id_)
+        if run.state.ended:
+            return
         why = f"internal error {type(error).__name__}; where the workload stands is unknown"
         self._ended(run, RunState.FAILED, why, "Look at the workload itself; report the defect.", ExitCode.FAILED)
 
@@ -203,7 +210,7 @@ class Runs:
 
     def _touched(self, run: RunView) -> bool:
         """Whether the target may have accepted something: a change that was sent and not refused (B3)."""
-        kinds = [e.kind for e in self.record.read(run=run.id)]
+        kinds = [e.kind for e in self.record.read(run=run.id, kinds=("step.intended", "step.refused"))]
         return kinds.count("step.intended") > kinds.count("step.refused")
 
     def _ended(self, run: RunView, state: RunState, why: str, remedy: str, code: ExitCode) -> None:

@@ -1,6 +1,6 @@
 """Where the record is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from codeblue.model.event import Draft, Event
@@ -9,7 +9,8 @@ from codeblue.model.event import Draft, Event
 class RecordStore(Protocol):
     """An append-only chain of events per service; several processes may append at the same time.
 
-    Duties: an appended event is durable when the call returns; `seq` has no gaps; nothing is ever changed.
+    Duties: an appended event is durable when the call returns; `seq` has no gaps; nothing is ever changed, which the
+    store itself enforces. Threads may share one object. The contract suite is tests/contract/test_record.py.
     """
 
     def append(self, draft: Draft) -> Event:
@@ -19,8 +20,19 @@ class RecordStore(Protocol):
             Unreachable: it could not be stored (disk full, no connection). The caller must not go on as if it were.
         """
 
-    def read(self, *, after: int = 0, run: str = "", incident: str = "", limit: int = 0) -> Sequence[Event]:
-        """Events with `seq > after` in order, optionally those of one run or incident; `limit` 0 means all."""
+    def read(
+        self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0
+    ) -> Sequence[Event]:
+        """Events with `seq > after` in order.
+
+        Args:
+            run, incident: only those of this run or incident; "" means all.
+            kinds: only those of these kinds; none means all.
+            limit: at most so many; 0 means all.
+
+        Raises:
+            Unreachable: it could not be read.
+        """
 
     def close(self) -> None:
         """Release connections. May be called twice."""

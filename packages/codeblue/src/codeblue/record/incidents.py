@@ -7,7 +7,6 @@ from typing import Any
 
 from codeblue.model.event import Event
 
-
 #: The kinds of event that incidents are folded from.
 INCIDENT_KINDS = (
     "incident.opened",
@@ -15,8 +14,8 @@ INCIDENT_KINDS = (
     "incident.mitigated",
     "incident.resolved",
     "incident.noted",
-    "incident.reported",
     "run.requested",
+    "step.made",
 )
 
 

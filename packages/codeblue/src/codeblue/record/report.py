@@ -1,6 +1,7 @@
 """The incident's report in Markdown (R47): every fact from the record, with its event; unknown reads "not recorded"."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from codeblue.model.event import Event
@@ -8,6 +9,7 @@ from codeblue.record.incidents import IncidentView, fold_incidents
 from codeblue.record.runs import RunView, fold_runs
 
 NOT_RECORDED = "not recorded"
+_SPECIAL = re.compile(r"[\\`|\[\]*~]")
 TO_BE_FILLED = "_only a person knows: fill in before the incident is closed_"
 
 
@@ -20,6 +22,7 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
     incident = fold_incidents(events)[incident_id]
     own = [e for e in events if e.incident == incident_id]
     runs = [run for run in fold_runs(own).values() if run.incident == incident_id]
+    seen = {e.kind: _link(e.seq) for e in own}
     lines = [
         f"# Incident {incident.id}",
         "",
@@ -28,15 +31,17 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         f"| Service | {incident.service} |",
         f"| Severity | {incident.severity} |",
         f"| State | {incident.state} |",
-        f"| Began | {_time(incident.began)} |",
-        f"| Detected | {_time(incident.opened)} ({_span(incident.began, incident.opened)} later) |",
-        f"| Mitigated | {_time(incident.mitigated)}{_after(incident.opened, incident.mitigated)} |",
-        f"| Resolved | {_time(incident.resolved)} |",
-        f"| Trigger | {incident.trigger}: {_cell(incident.why)} |",
+        f"| Began | {_time(incident.began)}{seen['incident.opened']} |",
+        f"| Detected | {_time(incident.opened)} ({_span(incident.began, incident.opened)} later)"
+        f"{seen['incident.opened']} |",
+        f"| Mitigated | {_time(incident.mitigated)}{_after(incident.opened, incident.mitigated)}"
+        f"{seen.get('incident.mitigated', '')} |",
+        f"| Resolved | {_time(incident.resolved)}{seen.get('incident.resolved', '')} |",
+        f"| Trigger | {_safe(incident.trigger)}: {_safe(incident.why)}{seen['incident.opened']} |",
         "",
         "## What happened",
         "",
-        *_story(incident, runs),
+        *_story(incident, runs, seen),
         "",
         "## Timeline",
         "",
@@ -45,7 +50,7 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         "| event | time | what | by |",
         "|---|---|---|---|",
         *(
-            f"| {e.seq} | {e.at:%Y-%m-%d %H:%M:%S} | {_cell(describe(e))} | {_cell(e.actor)} |"
+            f'| <a id="e{e.seq}"></a>{e.seq} | {e.at:%Y-%m-%d %H:%M:%S} | {_safe(describe(e))} | {_safe(e.actor)} |'
             for e in own
             if describe(e)
         ),
@@ -62,7 +67,7 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         "",
         "## Actions taken",
         "",
-        *(_actions(runs) or ["None by Code Blue."]),
+        *(_actions(own) or ["None by Code Blue."]),
         "",
         "## Lessons and action items",
         "",
@@ -115,18 +120,25 @@ def describe(event: Event) -> str:
     return ""
 
 
-def _story(incident: IncidentView, runs: Sequence[RunView]) -> list[str]:
-    decided = incident.decision
-    lines = [f"- {incident.trigger} fired: {incident.why}."]
-    lines.append(f"- Decision: {decided['sentence']}." if decided else f"- Decision: {NOT_RECORDED}.")
+def _story(incident: IncidentView, runs: Sequence[RunView], seen: Mapping[str, str]) -> list[str]:
+    decided = _safe(incident.decision["sentence"]) + seen["incident.decided"] if incident.decision else NOT_RECORDED
+    lines = [
+        f"- {_safe(incident.trigger)} fired: {_safe(incident.why)}{seen['incident.opened']}",
+        f"- Decision: {decided}",
+    ]
     for run in runs:
         seconds = f" in {(run.ended - run.started).total_seconds():.1f} s" if run.ended and run.started else ""
-        lines.append(f"- {run.runbook.replace('_', ' ').capitalize()} ({run.id}): {run.state}{seconds}. {run.why}")
+        what = f"{run.runbook.replace('_', ' ').capitalize()} ({run.id}): {run.state}{seconds}. {run.why}".rstrip()
+        lines.append(f"- {_safe(what)}{_link(run.events[-1])}")
     return lines
 
 
-def _actions(runs: Sequence[RunView]) -> list[str]:
-    return [f"- {change} ({run.id})" for run in runs for step in run.steps for change in step.changes]
+def _actions(own: Sequence[Event]) -> list[str]:
+    return [f"- {_safe(e.data['change']['summary'])}{_link(e.seq)}" for e in own if e.kind == "step.applied"]
+
+
+def _link(seq: int) -> str:
+    return f" [{seq}](#e{seq})"
 
 
 def _time(at: datetime | None) -> str:
@@ -141,5 +153,7 @@ def _after(begin: datetime, end: datetime | None) -> str:
     return f" ({_span(begin, end)} after detection)" if end else ""
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _safe(text: str) -> str:
+    """Text of others inside a line of ours: it adds no line, no cell, no link and no markup."""
+    one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return _SPECIAL.sub(r"\\\g<0>", one_line).replace("<", "&lt;")

@@ -26,6 +26,18 @@ class RunState(StrEnum):
         return self in (RunState.DONE, RunState.FAILED, RunState.REFUSED, RunState.ABORTED)
 
 
+#: The kinds of event that a run's state is folded from; those of its steps add only detail.
+RUN_KINDS = (
+    "run.requested",
+    "run.waiting",
+    "run.approved",
+    "run.abort_requested",
+    "run.started",
+    "run.resumed",
+    "run.ended",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StepView:
     """One step of a run.

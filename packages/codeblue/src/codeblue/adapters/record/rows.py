@@ -1,7 +1,7 @@
 """An event as a row, the same in every store."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ def from_row(row: Sequence[Any]) -> Event:
     return Event(service, int(seq), when, kind, actor, run, incident, json.loads(data), previous, hash_)
 
 
-def where(after: int, run: str, incident: str, mark: str) -> tuple[str, list[Any]]:
+def where(after: int, run: str, incident: str, kinds: Collection[str], mark: str) -> tuple[str, list[Any]]:
     """The condition of `RecordStore.read` and its values; `mark` is the driver's placeholder."""
     parts = [f"service = {mark}", f"seq > {mark}"]
     values: list[Any] = [after]
@@ -35,4 +35,7 @@ def where(after: int, run: str, incident: str, mark: str) -> tuple[str, list[Any
     if incident:
         parts.append(f"incident = {mark}")
         values.append(incident)
+    if kinds:
+        parts.append(f"kind IN ({', '.join([mark] * len(kinds))})")
+        values += kinds
     return " AND ".join(parts), values

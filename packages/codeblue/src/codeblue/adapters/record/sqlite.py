@@ -1,7 +1,8 @@
 """The record in a SQLite file."""
 
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from codeblue.adapters.record.rows import COLUMNS, from_row, to_row, where
@@ -18,20 +19,25 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_run ON events (service, run) WHERE run <> '';
 CREATE INDEX IF NOT EXISTS events_incident ON events (service, incident) WHERE incident <> '';
+CREATE INDEX IF NOT EXISTS events_kind ON events (service, kind);
+CREATE TRIGGER IF NOT EXISTS events_follow BEFORE INSERT ON events
+  WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE service = NEW.service)
+  BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 
 
 class SqliteRecord:
-    """Keeps `ports.record.RecordStore`. Several processes of one machine may append: a write
-    transaction gives the place.
+    """Keeps `ports.record.RecordStore`. Processes of one machine may append together: a write transaction orders them.
 
-    Every commit is synced to disk before it counts (synchronous=FULL).
+    Every commit is synced to disk before it counts (synchronous=FULL). The triggers take an event only at the end of
+    the chain, so that `INSERT OR REPLACE`, which fires no trigger of DELETE, replaces nothing either.
     """
 
     def __init__(self, path: Path, service: str, clock: Clock) -> None:
         self._path, self._service, self._clock = path, service, clock
+        self._lock = threading.Lock()  # a transaction belongs to the connection, not to the thread
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
@@ -44,30 +50,37 @@ class SqliteRecord:
 
     def append(self, draft: Draft) -> Event:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                last = self._db.execute(
-                    "SELECT seq, hash FROM events WHERE service = ? ORDER BY seq DESC LIMIT 1", (self._service,)
-                ).fetchone()
-                seq, previous = last or (0, GENESIS)
-                event = seal(draft, service=self._service, seq=seq + 1, at=self._clock.now(), previous=previous)
-                marks = ", ".join("?" * len(COLUMNS))
-                self._db.execute(f"INSERT INTO events VALUES ({marks})", to_row(event))  # noqa: S608  # only marks
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+            with self._lock:
+                return self._append(draft)
         except sqlite3.Error as error:
             raise self._unreachable("written", error) from error
+
+    def _append(self, draft: Draft) -> Event:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            last = self._db.execute(
+                "SELECT seq, hash FROM events WHERE service = ? ORDER BY seq DESC LIMIT 1", (self._service,)
+            ).fetchone()
+            seq, previous = last or (0, GENESIS)
+            event = seal(draft, service=self._service, seq=seq + 1, at=self._clock.now(), previous=previous)
+            marks = ", ".join("?" * len(COLUMNS))
+            self._db.execute(f"INSERT INTO events VALUES ({marks})", to_row(event))  # noqa: S608  # only marks
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
         return event
 
-    def read(self, *, after: int = 0, run: str = "", incident: str = "", limit: int = 0) -> Sequence[Event]:
-        condition, values = where(after, run, incident, "?")
+    def read(
+        self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0
+    ) -> Sequence[Event]:
+        condition, values = where(after, run, incident, kinds, "?")
         names = ", ".join(COLUMNS)
         query = f"SELECT {names} FROM events WHERE {condition} ORDER BY seq LIMIT ?"  # noqa: S608  # constants only
         try:
-            rows = self._db.execute(query, (self._service, *values, limit or -1)).fetchall()
+            with self._lock:
+                rows = self._db.execute(query, (self._service, *values, limit or -1)).fetchall()
             return [from_row(row) for row in rows]
         except (sqlite3.Error, ValueError) as error:
             raise self._unreachable("read", error) from error
