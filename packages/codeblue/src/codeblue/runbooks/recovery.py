@@ -209,7 +209,7 @@ class Flags(Check):
             value = _flag(process, flag)
             if value is None:
                 return Verdict(self.id, Outcome.UNKNOWN, f"{_name(process)} does not report {flag}")
-            if value != expected:
+            if isinstance(value, bool) is not isinstance(expected, bool) or value != expected:  # 1 is not true
                 said = json.dumps(value)[:20]
                 return Verdict(self.id, Outcome.BREACH, f"{_name(process)}: {flag} is {said}, expected {expected}")
         return None

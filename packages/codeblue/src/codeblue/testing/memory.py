@@ -48,6 +48,7 @@ class MemoryPlatform:
             epoch=at.epoch,
             marks=dict(at.marks),
             owners=at.owners,
+            run=at.run,
             template_manager=at.manager,
             surged=at.surged,
             strategy=at.strategy,
@@ -97,7 +98,9 @@ class MemoryPlatform:
         return Receipt(change=change.summary, accepted=accepted, at=self.cluster.clock.now())
 
     async def room(self, wanted: Template, replicas: int) -> Room:
-        """See `Platform.room`; memory has room for everything."""
+        """See `Platform.room`; memory has room for everything, unless a test says otherwise."""
+        if not self.cluster.roomy:
+            return Room(fits=False, why=f"{replicas} more of {wanted.label} do not fit")
         return Room(fits=True, why=f"{replicas} more of {wanted.label} fit: nothing is limited in memory")
 
     async def routing(self) -> Routing:
@@ -114,7 +117,8 @@ class MemoryPlatform:
     async def usage(self) -> tuple[Usage, ...] | None:
         """See `Platform.usage`; each pod uses the same."""
         live = [p for p in self.cluster.pods() if not p.terminating]
-        return tuple(Usage(p.name, 0.05, 64 * 1024 * 1024, 256 * 1024 * 1024) for p in live)
+        self.cluster.fault("usage", before=True)
+        return tuple(Usage(p.name, 0.05, self.cluster.memory_bytes, 256 * 1024 * 1024) for p in live)
 
     async def close(self) -> None:
         """See `Platform.close`."""

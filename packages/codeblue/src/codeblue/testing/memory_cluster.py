@@ -61,6 +61,7 @@ class _Pod:
     born: datetime
     ready_at: float | None
     gone_at: float | None = None
+    restarts: int = 0
 
     def ready(self, at: float) -> bool:
         return self.gone_at is None and self.ready_at is not None and self.ready_at <= at
@@ -105,6 +106,7 @@ class MemoryCluster:
         self.strategy, self.surged = ROLLING, ""
         self.owners: tuple[Owner, ...] = ()
         self.strangers: tuple[str, ...] = ()
+        self.run, self.roomy, self.memory_bytes = "", True, 64 * 1024 * 1024
         self.holder: tuple[str, int, int] = ("", 0, 0)
         self.renewed: datetime | None = None
         #: Every change that was accepted, in order: duplicates are counted here, at the target (B3).
@@ -138,6 +140,10 @@ class MemoryCluster:
         self.desired = replicas
         self._respecified()
 
+    def restart(self, pod: str) -> None:
+        """A container of this pod died and was started again; it is ready at once."""
+        next(p for p in self._pods if p.name == pod).restarts += 1
+
     def behave(self, version: str, behaviour: Behaviour) -> None:
         """From here on pods of `version` behave like this, those that run as well."""
         self.advance()
@@ -168,6 +174,7 @@ class MemoryCluster:
             self.surged, self.strategy = self.strategy, AT_ONCE
         if "strategy" in body:
             self.surged, self.strategy = "", body["strategy"]
+        self.run = body.get("run") or self.run
         if "template" in body:
             self._force(_read(body["template"]), "codeblue")
         else:
@@ -245,7 +252,7 @@ class MemoryCluster:
             images=pod.template.images,
             ready=ready,
             terminating=pod.gone_at is not None,
-            restarts=3 if trouble else 0,
+            restarts=3 if trouble else pod.restarts,
             trouble=trouble,
             running_since=pod.born,
         )

@@ -1,5 +1,7 @@
 """Probes of a workload in memory."""
 
+from collections.abc import Callable
+
 from codeblue.model.health import Outcome, Probe
 from codeblue.ports.platform import Place
 from codeblue.testing.memory_cluster import MemoryCluster
@@ -14,6 +16,8 @@ class MemoryProber:
         self.status_of: dict[str, int] = {}
         #: When set, nothing gets through to anywhere: every probe is unknown.
         self.blind = False
+        #: What `read` gets, by path; a callable makes a body for each place and asking.
+        self.bodies: dict[str, bytes | Callable[[Place], bytes]] = {}
 
     async def get(self, place: Place, path: str, *, timeout_s: float) -> Probe:
         """See `Prober.get`; the service takes the ready pods in turn."""
@@ -34,6 +38,12 @@ class MemoryProber:
         status = self.status_of.get(path, behaviour.status if pod.ready else 503)
         outcome = Outcome.OK if 200 <= status < 300 else Outcome.BREACH
         return Probe(place.name, path, outcome, status, behaviour.latency_ms, version, f"status {status}")
+
+    async def read(self, place: Place, path: str, *, timeout_s: float) -> tuple[Probe, bytes]:
+        """See `Prober.read`."""
+        probe = await self.get(place, path, timeout_s=timeout_s)
+        body = self.bodies.get(path, b"")
+        return probe, body(place) if callable(body) else body
 
     async def close(self) -> None:
         """See `Prober.close`."""
