@@ -294,7 +294,7 @@ class Case:
         return self.cluster.mark()
 
     def kubectl(self, *args: str, **options: Any) -> str:
-        return self.cluster.kubectl(*args, f"--namespace={self.namespace}", **options)
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *args, **options)
 
     def deployment(self) -> dict[str, Any]:
         return self.cluster.get("deployment", self.name, namespace=self.namespace)
