@@ -1,0 +1,107 @@
+"""The report writes itself (R47, B12): facts with their events, nothing invented, nothing smuggled in."""
+
+import re
+
+import pytest
+from tests.unit.record.events import INCIDENT, RUN, START, Story
+from tests.unit.record.test_folds import whole
+
+from codeblue.record.report import NOT_RECORDED, TO_BE_FILLED, write_report
+
+
+def report(story: Story) -> list[str]:
+    return write_report(story.events, INCIDENT).splitlines()
+
+
+def line(lines: list[str], start: str) -> str:
+    [found] = [x for x in lines if x.startswith(start)]
+    return found
+
+
+@pytest.mark.req("R47", "B12")
+def test_every_fact_links_to_its_event() -> None:
+    story = whole()
+    story.add("incident.mitigated", {"why": "healthy for 30 s"}, incident=INCIDENT)
+    lines = report(story)
+    assert line(lines, "| Began") == "| Began | 2026-01-05 03:00:00 UTC [1](#e1) |"
+    assert line(lines, "| Detected") == "| Detected | 2026-01-05 03:00:01 UTC (1 s later) [1](#e1) |"
+    assert line(lines, "| Mitigated") == "| Mitigated | 2026-01-05 03:00:13 UTC (12 s after detection) [13](#e13) |"
+    assert line(lines, "- R4 fired") == "- R4 fired: 4 > 3 [1](#e1)"
+    assert line(lines, "- Decision") == "- Decision: rollback: R4 [2](#e2)"
+    assert (
+        line(lines, "- Quick rollback") == f"- Quick rollback ({RUN}): done in 8.0 s. every step is proven [12](#e12)"
+    )
+    assert line(lines, "- 1 → 2") == "- 1 → 2 [10](#e10)"
+    anchors = set(re.findall(r'<a id="(e\d+)">', "\n".join(lines)))
+    links = set(re.findall(r"\(#(e\d+)\)", "\n".join(lines)))
+    assert links <= anchors
+    assert f"Record: events 1 to 13, head `{story.events[-1].hash}`." in lines
+
+
+@pytest.mark.req("R47")
+@pytest.mark.defect("D51")
+def test_what_is_unknown_reads_not_recorded() -> None:
+    story = Story()
+    story.opened()
+    lines = report(story)
+    assert line(lines, "| Mitigated") == f"| Mitigated | {NOT_RECORDED} |"
+    assert line(lines, "| Resolved") == f"| Resolved | {NOT_RECORDED} |"
+    assert line(lines, "- Decision") == f"- Decision: {NOT_RECORDED}"
+    for what in ("Users affected", "Requests lost", "Revenue"):
+        assert line(lines, f"- {what}") == f"- {what}: {NOT_RECORDED}"
+    assert lines.count(TO_BE_FILLED) == 2
+    assert "None by Code Blue." in lines
+    assert "[TO BE FILLED]" not in "\n".join(lines)
+
+
+@pytest.mark.req("R47")
+def test_the_timeline_has_every_event_for_people_and_no_other_incident() -> None:
+    story = whole()
+    story.opened("inc-20260105t040000z-cccccc", why="another one")
+    story.requested("run-20260105t040000z-cccccc", "inc-20260105t040000z-cccccc", reason="another one")
+    text = "\n".join(report(story))
+    rows = re.findall(r'^\| <a id="e(\d+)"></a>\1 \|', text, re.MULTILINE)
+    assert [int(n) for n in rows] == [1, 2, 3, 4, 7, 10, 11, 12]  # not the steps' beginnings, not their progress
+    assert "another one" not in text
+
+
+ATTACKS = (
+    "a | b",
+    "back\\|slash",
+    "line\n## Resolved\n\n| State | resolved |",
+    "<script>alert(1)</script>",
+    "[click](http://evil.example)",
+    "![x](http://evil.example/x.png)",
+    "`code` **bold** ~~gone~~",
+    "\x1b[31mred\x07",
+)
+
+
+@pytest.mark.req("B9", "R47")
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_text_of_others_adds_no_line_no_cell_and_no_markup(attack: str) -> None:
+    def with_text(text: str) -> list[str]:
+        story = Story()
+        story.opened(why=text, trigger="R4")
+        story.add("incident.decided", {"action": "page_only", "sentence": text}, incident=INCIDENT, actor=text)
+        story.add("incident.noted", {"text": text}, incident=INCIDENT, actor="person:eve")
+        story.requested(reason=text)
+        story.run("run.started", deadline=START.isoformat())
+        story.run("step.applied", step="template", change={"summary": text}, accepted=text)
+        story.run("run.ended", state="failed", why=text, remedy="", exit_code=1)
+        return report(story)
+
+    harmless, attacked = with_text("harmless"), with_text(attack)
+    assert len(attacked) == len(harmless)
+    for plain_line, line_ in zip(harmless, attacked, strict=True):
+        cells = re.compile(r"(?<!\\)(?:\\\\)*\|")
+        assert len(cells.findall(line_)) == len(cells.findall(plain_line))
+        assert line_.isprintable()
+    text = "\n".join(attacked)
+    for markup in ("<script", r"(?<!\\)\]\(http", "(?<!\\\\)`code", r"(?<!\\)\*\*?bold", "(?<!\\\\)~~?gone"):
+        assert not re.search(markup, text)
+
+
+def test_an_incident_that_is_not_there_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        write_report([], INCIDENT)
