@@ -1,6 +1,7 @@
 """The record in memory, and reports in memory, for tests of what records."""
 
 import hashlib
+import threading
 from collections.abc import Collection, Sequence
 
 from codeblue.model.errors import Unreachable
@@ -17,16 +18,17 @@ class MemoryRecord:
         self.events: list[Event] = []
         #: Kinds of event that cannot be stored at the moment; "" stands for all.
         self.refuses: set[str] = set()
-        self._clock, self._service = clock, service
+        self._clock, self._service, self._lock = clock, service, threading.Lock()
 
     def append(self, draft: Draft) -> Event:
         """See `RecordStore.append`."""
         if draft.kind in self.refuses or "" in self.refuses:
             raise Unreachable("The record in memory refuses.")
-        previous = self.events[-1].hash if self.events else GENESIS
-        seq = len(self.events) + 1
-        event = seal(draft, service=self._service, seq=seq, at=self._clock.now(), previous=previous)
-        self.events.append(event)
+        with self._lock:
+            previous = self.events[-1].hash if self.events else GENESIS
+            seq = len(self.events) + 1
+            event = seal(draft, service=self._service, seq=seq, at=self._clock.now(), previous=previous)
+            self.events.append(event)
         return event
 
     def read(
