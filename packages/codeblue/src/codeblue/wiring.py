@@ -95,9 +95,9 @@ def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Pla
     from codeblue.adapters.kubernetes.api import Api, load_config
     from codeblue.adapters.kubernetes.commands import PodCommands
     from codeblue.adapters.kubernetes.lease import KubernetesLease
-    from codeblue.adapters.kubernetes.platform import DeploymentRef, KubernetesPlatform
+    from codeblue.adapters.kubernetes.platform import KubernetesPlatform
     from codeblue.adapters.kubernetes.prober import proxy_prober
-    from codeblue.adapters.kubernetes.routing import Via
+    from codeblue.adapters.kubernetes.ref import DeploymentRef, Via
     from codeblue.adapters.subprocess_commands import SubprocessCommands
 
     config = load_config(at.context, at.kubeconfig)

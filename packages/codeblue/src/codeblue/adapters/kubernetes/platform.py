@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from codeblue.adapters.kubernetes.api import Api, Json
 from codeblue.adapters.kubernetes.history import PodOrigin, read_revisions, replica_sets
 from codeblue.adapters.kubernetes.marks import EPOCH, MARKS, RUN, STRATEGY, decode_marks, encode_marks
 from codeblue.adapters.kubernetes.owners import find_owners, template_manager
 from codeblue.adapters.kubernetes.pods import live, read_pod
+from codeblue.adapters.kubernetes.ref import DeploymentRef, Via
 from codeblue.adapters.kubernetes.room import room_for
-from codeblue.adapters.kubernetes.routing import Via, read_routing
+from codeblue.adapters.kubernetes.routing import read_routing
 from codeblue.adapters.kubernetes.runnable import Means
 from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_template
 from codeblue.adapters.kubernetes.usage import read_usage
@@ -20,24 +20,6 @@ from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refu
 from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.clock import Clock
 from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentRef:
-    """Which Deployment, and how it is reached and read.
-
-    Attributes:
-        service: the Service in front of it, or None (tier 0, R1c).
-        port: the Service's port that is probed, by number or name; None means its only or first one.
-        container, version_env: what names the version, see `read_template`.
-    """
-
-    namespace: str
-    name: str
-    service: str | None = None
-    port: int | str | None = None
-    container: str | None = None
-    version_env: str | None = "RELEASE_VERSION"
 
 
 class KubernetesPlatform:

@@ -1,24 +1,12 @@
 """Where to probe, and who really stands behind the Service."""
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
-
 from codeblue.adapters.kubernetes.api import Api, Json
+from codeblue.adapters.kubernetes.ref import DeploymentRef, Via
 from codeblue.model.errors import NotFound
 from codeblue.ports.platform import Place, Routing
 
-if TYPE_CHECKING:
-    from codeblue.adapters.kubernetes.platform import DeploymentRef
 
-
-class Via(StrEnum):
-    """How probes travel: through the API server's proxy (works from anywhere), or straight (inside the cluster)."""
-
-    APISERVER = "apiserver"
-    DIRECT = "direct"
-
-
-async def read_routing(api: Api, ref: "DeploymentRef", pods: list[Json], via: Via) -> Routing:
+async def read_routing(api: Api, ref: DeploymentRef, pods: list[Json], via: Via) -> Routing:
     """The Service's place, one place for each live pod, and the ready endpoints with those that are no pods of ours.
 
     A Service that selects something else as well (a proxy, a leftover pod) would let a stranger answer for a release
@@ -69,7 +57,7 @@ async def read_routing(api: Api, ref: "DeploymentRef", pods: list[Json], via: Vi
     return Routing(service_place, tuple(places), tuple(backends), tuple(strangers))
 
 
-def _service_port(service: Json, ref: "DeploymentRef") -> Json:
+def _service_port(service: Json, ref: DeploymentRef) -> Json:
     ports: list[Json] = service["spec"].get("ports") or []
     for port in ports:
         if ref.port in (None, port.get("port"), port.get("name")):
