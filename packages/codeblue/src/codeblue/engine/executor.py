@@ -107,8 +107,9 @@ class Executor:
         return result
 
     async def _ensure(self, step: Ensure[Any], until: float) -> StepResult:
-        changed, trouble = False, ""
+        accepted, trouble = 0, ""
         while True:
+            changed = accepted > 0
             self._stop_if_aborted(step)
             try:
                 seen = await step.observe()
@@ -133,10 +134,12 @@ class Executor:
                     return self._late(step, trouble, changed, error.exit_code)
                 await self._pause(error.delay_s, until)
                 continue
-            changed = True
+            accepted += 1
             crashpoint(f"{step.id}.applied")
             self._event("step.applied", step, change=_shown(change), accepted=receipt.accepted)
             crashpoint(f"{step.id}.recorded")
+            if accepted > 1:  # somebody puts it back: we do not race them
+                await self._pause(1.0, until)
 
     async def _make(self, step: Make, until: float) -> StepResult:
         while True:
