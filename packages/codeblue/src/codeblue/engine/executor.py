@@ -247,8 +247,7 @@ class Executor:
 
 def _defect(error: Exception) -> tuple[str, str]:
     """What is said of an error that nobody foresaw: its type alone, because its text can hold anything."""
-    why = f"internal error {type(error).__name__}; where the workload stands is unknown"
-    return why, "Look at the workload itself; report the defect."
+    return f"internal error {type(error).__name__}", "Look at the workload itself; report the defect."
 
 
 def _shown(change: Any) -> dict[str, Any]:
