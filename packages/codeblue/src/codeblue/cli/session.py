@@ -5,6 +5,7 @@ import os
 import pwd
 import socket
 import sys
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,8 @@ async def actor(app: App) -> str:
 async def _execute(
     app: App, common: Common, name: str, request: Any, reason: str, options: Options, incident: str
 ) -> int:
+    if runbook(name).changes and not options.plan:
+        threading.Thread(target=_load_engine, daemon=True).start()  # while the platform answers
     plan = await make_plan(name, request, app.world)
     if options.plan:
         _show_plan(common, plan)
@@ -92,8 +95,14 @@ async def _resume(app: App, common: Common, run_id: str) -> int:
         return await _follow(app, common, run)
     if not runbook(run.runbook).changes:
         return await _watch_here(app, common, runs, run)
+    threading.Thread(target=_load_engine, daemon=True).start()
     async with _Engine(app) as engine:
         return await engine.run(common, run)
+
+
+def _load_engine() -> None:
+    """DBOS takes longer to import than all else."""
+    import codeblue.engine.engine  # noqa: F401
 
 
 class _Engine:
@@ -119,7 +128,7 @@ class _Engine:
         return self
 
     async def run(self, common: Common, run: RunView) -> int:
-        from codeblue.engine.engine import Engine  # DBOS takes longer to import than all else
+        from codeblue.engine.engine import Engine
 
         engine = Engine(self.runs, self._keeper, engine_database(self._app.profile), self._stand_down)
         engine.launch()

@@ -1,6 +1,7 @@
 """The durable engine: DBOS executes what `runs` describes, and takes up after a crash where it was."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -38,11 +39,14 @@ class Engine:
     ) -> None:
         self.runs, self.keeper, self._database, self.stand_down = runs, keeper, database, stand_down
         self._taken: set[str] = set()
+        self._over = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def launch(self) -> None:
         """Launch DBOS in the running event loop; runs that were under way go on by themselves."""
         global _engine  # noqa: PLW0603  # DBOS knows workflows by name, per process
         _engine = self
+        self._loop = asyncio.get_running_loop()
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
         config: DBOSConfig = {
             "name": "codeblue",
@@ -89,7 +93,9 @@ class Engine:
                     f"Run {run_id} did not end {GRACE_S:g} s after its deadline; where it stands is unknown.",
                     remedy=f"Look at the workload itself, then `codeblue run resume {run_id}`.",
                 )
-            await asyncio.sleep(0.2)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), timeout=0.2)
+            self._over.clear()
 
     async def stop(self) -> None:
         """Release the lease. DBOS's threads are daemons and end with the process."""
@@ -107,6 +113,9 @@ class Engine:
             # a defect of ours: the run must not hang in the record for ever, and DBOS keeps the traceback
             self.runs.broke(run_id, error)
             raise
+        finally:
+            if self._loop is not None:  # DBOS may run a recovered workflow in a loop of its own
+                self._loop.call_soon_threadsafe(self._over.set)
 
 
 @DBOS.workflow(name="run")

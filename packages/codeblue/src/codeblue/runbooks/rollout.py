@@ -1,5 +1,7 @@
 """Checks on a workload that several procedures need: is this template really what runs, everywhere?"""
 
+import asyncio
+
 from codeblue.model.health import Outcome, Probe
 from codeblue.model.release import Pod, Workload
 from codeblue.model.verdict import Verdict
@@ -155,10 +157,8 @@ async def judge_health(world: World, version: str) -> Verdict:
     places = ([routing.service] if routing.service else []) + list(routing.pods)
     if not places:
         return Verdict("health", Outcome.OK, "not probed: the profile names no Service; readiness of the pods counts")
-    verdicts = [
-        judge_traffic(await world.prober.get(place, health.path, timeout_s=health.timeout), routing, version)
-        for place in places
-    ]
+    probes = await asyncio.gather(*(world.prober.get(p, health.path, timeout_s=health.timeout) for p in places))
+    verdicts = [judge_traffic(probe, routing, version) for probe in probes]
     for outcome in (Outcome.BREACH, Outcome.UNKNOWN):
         for verdict in verdicts:
             if verdict.outcome is outcome:

@@ -1,5 +1,6 @@
 """The platform port on a Deployment."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_t
 from codeblue.adapters.kubernetes.usage import read_usage
 from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
-from codeblue.model.release import Mark, Pod, Revision, Template, Workload
+from codeblue.model.release import Mark, Revision, Template, Workload
 from codeblue.ports.clock import Clock
 from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
 
@@ -51,12 +52,15 @@ class KubernetesPlatform:
     async def observe(self) -> Workload:
         raw = await self._deployment()
         selector = _selector(raw)
-        sets = await replica_sets(self.api, self.ref.namespace, raw, selector)
+        sets, raw_pods, owners = await asyncio.gather(
+            replica_sets(self.api, self.ref.namespace, raw, selector),
+            self._pods(selector),
+            find_owners(self.api, self.ref.namespace, raw),
+        )
         origins = {
             s["metadata"]["uid"]: PodOrigin(self._read(s["spec"]["template"]), s["metadata"]["name"]) for s in sets
         }
-        pods = await self._pods(selector, origins)
-        owners = await find_owners(self.api, self.ref.namespace, raw)
+        pods = (read_pod(pod, origins) for pod in raw_pods)
         metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
         notes: Mapping[str, str] = metadata.get("annotations") or {}
         return Workload(
@@ -79,7 +83,7 @@ class KubernetesPlatform:
             surged=notes.get(STRATEGY, ""),
             strategy=json.dumps(spec.get("strategy") or {}, sort_keys=True),
             stalled=_stalled(status),
-            pods=pods,
+            pods=tuple(pod for pod in pods if pod is not None),
         )
 
     async def history(self) -> tuple[Revision, ...]:
@@ -211,7 +215,7 @@ class KubernetesPlatform:
 
     async def routing(self) -> Routing:
         raw = await self._deployment()
-        pods = await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=_selector(raw))
+        pods = await self._pods(_selector(raw))
         routing = await read_routing(self.api, self.ref, [p for p in pods if live(p)], self._via)
         return replace(routing, service=Place("service", self._url)) if self._url else routing
 
@@ -231,10 +235,8 @@ class KubernetesPlatform:
                 remedy="Check platform.namespace and platform.deployment in the profile.",
             ) from error
 
-    async def _pods(self, selector: str, origins: Mapping[str, PodOrigin]) -> tuple[Pod, ...]:
-        raws = await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=selector)
-        pods = (read_pod(raw, origins) for raw in raws)
-        return tuple(pod for pod in pods if pod is not None)
+    async def _pods(self, selector: str) -> list[Json]:
+        return await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=selector)
 
     async def _secret_exists(self, secret: str) -> bool | None:
         """Asks for the secret's own metadata only; its values never reach this process (least privilege)."""
