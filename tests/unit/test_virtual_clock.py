@@ -45,3 +45,20 @@ async def test_the_time_of_day_jumps_alone() -> None:
     clock.advance(5)
     assert clock.monotonic() == 65
     await clock.sleep(0)
+
+
+async def test_time_does_not_pass_a_task_that_waits_for_others_to_wake() -> None:
+    """A gather goes on some turns after its last member woke; whoever sleeps longer must not wake in between."""
+    clock = VirtualClock()
+    late: list[float] = []
+
+    async def sleeper() -> None:
+        await clock.sleep(100)
+        late.append(clock.monotonic())
+
+    task = asyncio.create_task(sleeper())
+    for n in range(1, 40):
+        await asyncio.gather(*(clock.sleep(1) for _ in range(4)))
+        assert (clock.monotonic(), late) == (n, [])
+    await task
+    assert late == [100]

@@ -1,6 +1,8 @@
 """Recovery verification (R39-R46): what the service offers is asked, and any failure makes the verdict FAILED (D49)."""
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -253,7 +255,7 @@ class ErrorRate(Check):
         now = await self._scrape()
         if isinstance(now, Verdict):
             return now
-        if self._before is None or set(now) != set(self._before):
+        if self._before is None or not _goes_on(self._before, now):
             self._before = now
             await self._traffic()
             return Verdict(self.id, Outcome.UNKNOWN, "the window began")
@@ -337,10 +339,17 @@ def count_requests(text: str) -> tuple[float, float]:
             count = float(value.split()[0])
         except (ValueError, IndexError):
             continue
+        if not 0 <= count < math.inf:
+            continue
         total += count
         if 'status="5' in labels:
             failed += count
     return total, failed
+
+
+def _goes_on(before: Mapping[str, tuple[float, float]], now: Mapping[str, tuple[float, float]]) -> bool:
+    """Whether two scrapes bound one window: the same pods, and no counter that began anew."""
+    return set(now) == set(before) and all(now[p][0] >= before[p][0] and now[p][1] >= before[p][1] for p in now)
 
 
 def _processes(body: bytes) -> list[dict[str, Any]]:
