@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from codeblue.engine.runs import Plan, Runs, make_plan
@@ -109,8 +109,8 @@ class Watch:
         """Known-good by soak (B2): every pod on the template and ready, every probe good, for the soak time."""
         probes = (round_.service, *round_.pods)
         healthy = judge_rollout(seen, seen.template.exact).ok and all(p.outcome is Outcome.OK for p in probes)
-        self.soak = self.soak.advance(seen.template.release, healthy, round_.at)
-        needed, have = self.world.profile.known_good.soak, self.soak.seconds(round_.at)
+        self.soak = self.soak.advance(seen.template.release, healthy, self._steady())
+        needed, have = self.world.profile.known_good.soak, self.soak.seconds(self._steady())
         if not healthy or have < needed or seen.standing(seen.template) is not Standing.UNPROVEN:
             return ""
         why = f"healthy for {have:.0f} s ≥ {needed:g} s"
@@ -181,7 +181,7 @@ class Watch:
         if incident is None:
             return await self._overdue_report()
         if not incident.runs:
-            healthy_s = self.soak.seconds(self.world.clock.now())
+            healthy_s = self.soak.seconds(self._steady())
             if healthy_s < self.world.profile.verify.stable_for or not self._last_ok():
                 return ""
             return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
@@ -225,6 +225,10 @@ class Watch:
     def _reported(self, incident: IncidentView) -> bool:
         runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
         return any(r.runbook == "incident_report" for r in runs)
+
+    def _steady(self) -> datetime:
+        """A time that only differences are taken of: a clock that is set right must not lengthen a soak."""
+        return datetime.fromtimestamp(self.world.clock.monotonic(), UTC)
 
     def _last_ok(self) -> bool:
         return bool(self.rounds) and self.rounds[-1].outcome is Outcome.OK
