@@ -364,3 +364,23 @@ def test_without_room_in_the_quota_it_goes_the_normal_way_and_says_so(case):
     assert case.changes(mark) == 1
     surges = [e.response["spec"]["strategy"] for e in case.cluster.template_changes(case.namespace, "plain", mark)[1]]
     assert "100%" not in json.dumps(surges)
+
+
+@pytest.mark.req("R11")
+def test_a_strategy_that_kubectl_brings_back_from_the_history_is_not_taken_for_set_aside(case):
+    """`kubectl rollout undo` copies the annotations of the old ReplicaSet, our note among them."""
+    case.good_then_bad()
+    strategy = case.deployment()["spec"]["strategy"]
+    assert case.rollback("--surge").code == 0
+    case.release("bad", image="2")
+    case.kubectl("rollout", "undo", "deployment/plain")
+    assert STRATEGY in case.deployment()["metadata"]["annotations"]
+    case.release("worse", image="3")
+    mark = case.cluster.mark()
+    ended = case.rollback("--surge")
+    assert ended.code == 0, ended.said
+    case.assert_runs("good")
+    (patch,) = case.cluster.template_changes(case.namespace, "plain", mark).events
+    assert patch.response is not None
+    assert patch.response["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == "100%"
+    assert case.deployment()["spec"]["strategy"] == strategy

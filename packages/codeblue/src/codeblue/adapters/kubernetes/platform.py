@@ -80,7 +80,7 @@ class KubernetesPlatform:
             owners=owners,
             run=notes.get(RUN, ""),
             template_manager=template_manager(raw),
-            surged=notes.get(STRATEGY, ""),
+            surged=_surged(notes.get(STRATEGY, ""), spec.get("strategy") or {}),
             strategy=json.dumps(spec.get("strategy") or {}, sort_keys=True),
             stalled=_stalled(status),
             pods=tuple(pod for pod in pods if pod is not None),
@@ -294,11 +294,24 @@ def _surge(seen: Workload) -> list[Json]:
     former = json.loads(seen.strategy)
     if seen.surged or former.get("type") == "Recreate":
         return []  # set aside already, or it replaces all at once anyway
-    rolling = {**(former.get("rollingUpdate") or {}), "maxSurge": "100%"}
     return [
-        {"op": "replace", "path": "/spec/strategy", "value": {"type": "RollingUpdate", "rollingUpdate": rolling}},
+        {"op": "replace", "path": "/spec/strategy", "value": _at_once(former)},
         _annotate(STRATEGY, seen.strategy),
     ]
+
+
+def _at_once(former: Json) -> Json:
+    return {"type": "RollingUpdate", "rollingUpdate": {**(former.get("rollingUpdate") or {}), "maxSurge": "100%"}}
+
+
+def _surged(kept: str, strategy: Json) -> str:
+    """The strategy that was set aside, if it still is: `kubectl rollout undo` brings a ReplicaSet's annotations back,
+    and among them one that was dealt with long ago."""
+    try:
+        former = json.loads(kept or "null")
+    except json.JSONDecodeError:
+        return kept  # it is there, and it is for a person: restoring says so
+    return kept if isinstance(former, dict) and strategy == _at_once(former) else ""
 
 
 def _escape(annotation: str) -> str:
