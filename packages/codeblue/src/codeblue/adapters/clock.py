@@ -1,6 +1,5 @@
-"""The machine's own clocks: keeps `ports.clock.Clock`."""
+"""The machine's own clocks: keeps `ports.clock.Clock`. Who only needs the time of day does not load asyncio for it."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -21,4 +20,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait `seconds` of real time; gives other tasks their turn even for zero or less."""
+        import asyncio
+
         await asyncio.sleep(max(0.0, seconds))

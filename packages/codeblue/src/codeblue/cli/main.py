@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def build_app() -> "App":
         version_flags=["--version"],
         help_flags=["--help", "-h"],
     )
-    for verb, (where, text) in VERBS.items():
-        app.command(where, name=verb, help=text)
+    for place, (verb, (where, text)) in enumerate(VERBS.items()):
+        app.command(where, name=verb, help=text, sort_key=place)
     return app
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     argv = sys.argv[1:]
     if argv in (["--help"], ["-h"], []):
         # rendered beforehand (a test compares): whoever asks for help at night gets it at once
-        sys.stdout.write(files("codeblue.cli").joinpath(HELP_FILE).read_text("utf-8"))
+        sys.stdout.write(Path(__file__).with_name(HELP_FILE).read_text("utf-8"))
         return
     gc.set_threshold(100_000)  # start-up makes many objects and no garbage
     from codeblue.cli.frame import run_app

@@ -20,13 +20,19 @@ def status(*, common: Common = _DEFAULT) -> int:
     """
     from codeblue.engine.state import StateDirectory
     from codeblue.record.chain import plain
-    from codeblue.record.incidents import fold_incidents
-    from codeblue.record.runs import fold_runs
+    from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents
+    from codeblue.record.runs import RUN_KINDS, fold_runs
 
     pointer, record = _open(common)
-    events = record.read() if record else ()
-    runs = list(fold_runs(events).values())
+    # what the steps of old runs did is most of a record, and nobody asks for it here
+    events = list(record.read(kinds={*RUN_KINDS, *INCIDENT_KINDS, "release.marked"})) if record else []
+    folded = fold_runs(events)
+    shown = {*[r for r, run in folded.items() if not run.state.ended], *list(folded)[-3:]}
+    whole = [e for r in shown for e in record.read(run=r)] if record else []
+    folded |= fold_runs(whole)
+    runs = list(folded.values())
     incidents = list(fold_incidents(events).values())
+    last = max((*events, *whole), key=lambda e: e.seq, default=None)
     owner = StateDirectory(Path(pointer.record).parent).owner() if pointer.record else None
     document = {
         "schema": "codeblue/status/1",
@@ -36,7 +42,7 @@ def status(*, common: Common = _DEFAULT) -> int:
         "open_incidents": [plain(i) for i in incidents if i.state == "open"],
         "unfinished_runs": [plain(r) for r in runs if not r.state.ended],
         "last_runs": [plain(r) for r in runs[-3:]],
-        "last_event": plain(events[-1].at) if events else None,
+        "last_event": plain(last.at) if last else None,
     }
     lines = [f"{pointer.service}: {pointer.target}"]
     lines.append(f"daemon: {owner.holder}" if owner and owner.kind == "serve" else "daemon: none with this state")
@@ -47,7 +53,7 @@ def status(*, common: Common = _DEFAULT) -> int:
     lines += [
         f"  {r.requested:%Y-%m-%d %H:%M} {r.runbook} {r.state}: {r.why}" for r in runs[-3:][::-1] if r.state.ended
     ]
-    lines.append(f"last event {_ago(events[-1].at)} ago" if events else "the record is empty")
+    lines.append(f"last event {_ago(last.at)} ago" if last else "the record is empty")
     show(common, document, "\n".join(lines))
     return 0
 
