@@ -163,7 +163,7 @@ class Command(Check):
 class Flags(Check):
     """R42: every worker process of every pod reports the expected value of every flag (D27)."""
 
-    id, title, every_s, limit_s = "flags", "Compare the flags of every process with the expected state", 1.0, 30.0
+    id, title, every_s, limit_s = "flags", "Compare the flags of every process with the expected state", 1.0, 15.0
 
     def __init__(self, world: World) -> None:
         self._world = world
