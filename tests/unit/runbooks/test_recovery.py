@@ -16,7 +16,8 @@ from codeblue.model.release import Standing
 from codeblue.ports.platform import Place
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.known_good import Request as KnownGoodRequest
-from codeblue.runbooks.recovery import Request, count_requests, judge_latency
+from codeblue.runbooks.recovery import Request
+from codeblue.runbooks.service_checks import count_requests, judge_latency
 from codeblue.testing.memory_cluster import Behaviour, memory_template
 
 FULL = """\
