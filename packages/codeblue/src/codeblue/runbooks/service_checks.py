@@ -1,6 +1,7 @@
 """What a service that keeps the contract (R59, R60, R62) can be asked, one check each (R39-R46)."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
