@@ -9,6 +9,9 @@ from testbed.cluster import Cluster
 sys.path.insert(0, str(Path(__file__).parents[2]))  # makes `tests.cluster.support` importable
 
 from tests.cluster.support import Case
+from tests.postgres import postgres
+
+__all__ = ["postgres"]
 
 
 def pytest_addoption(parser):

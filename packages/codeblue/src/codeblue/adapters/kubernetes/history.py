@@ -22,7 +22,7 @@ async def replica_sets(api: Api, namespace: str, deployment: Json, selector: str
     """The ReplicaSets whose controller is this very Deployment, by UID: labels alone can be shared."""
     found = await api.list_all(f"/apis/apps/v1/namespaces/{namespace}/replicasets", labelSelector=selector)
     uid = deployment["metadata"]["uid"]
-    return [s for s in found if _controller(s) == uid]
+    return [s for s in found if owner_of(s) == uid]
 
 
 def read_revisions(sets: Sequence[Json], current: Template, read: Callable[[Json], Template]) -> tuple[Revision, ...]:
@@ -46,7 +46,8 @@ def read_revisions(sets: Sequence[Json], current: Template, read: Callable[[Json
     return tuple(sorted(revisions, key=lambda r: r.number, reverse=True))
 
 
-def _controller(raw: Json) -> str:
+def owner_of(raw: Json) -> str:
+    """The UID of the controller of an object, "" if it has none."""
     for owner in raw["metadata"].get("ownerReferences") or []:
         if owner.get("controller"):
             return str(owner.get("uid"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codeblue.adapters.kubernetes.api import Api, Json
-from codeblue.adapters.kubernetes.history import PodOrigin, read_revisions, replica_sets
+from codeblue.adapters.kubernetes.history import PodOrigin, owner_of, read_revisions, replica_sets
 from codeblue.adapters.kubernetes.marks import EPOCH, MARKS, RUN, STRATEGY, decode_marks, encode_marks
 from codeblue.adapters.kubernetes.owners import find_owners, template_manager
 from codeblue.adapters.kubernetes.pods import live, read_pod
@@ -215,8 +215,12 @@ class KubernetesPlatform:
 
     async def routing(self) -> Routing:
         raw = await self._deployment()
-        pods = await self._pods(_selector(raw))
-        routing = await read_routing(self.api, self.ref, [p for p in pods if live(p)], self._via)
+        selector = _selector(raw)
+        sets, pods = await asyncio.gather(
+            replica_sets(self.api, self.ref.namespace, raw, selector), self._pods(selector)
+        )
+        own = {s["metadata"]["uid"] for s in sets}  # labels alone can be shared
+        routing = await read_routing(self.api, self.ref, [p for p in pods if live(p) and owner_of(p) in own], self._via)
         return replace(routing, service=Place("service", self._url)) if self._url else routing
 
     async def usage(self) -> tuple[Usage, ...] | None:

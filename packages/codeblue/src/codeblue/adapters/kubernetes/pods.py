@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from codeblue.adapters.kubernetes.api import Json
-from codeblue.adapters.kubernetes.history import PodOrigin
+from codeblue.adapters.kubernetes.history import PodOrigin, owner_of
 from codeblue.adapters.kubernetes.template import images_of
 from codeblue.model.release import Pod
 
@@ -20,8 +20,7 @@ def read_pod(raw: Json, origins: Mapping[str, PodOrigin]) -> Pod | None:
 
     The images are those of the pod itself, not of its ReplicaSet: admission can change them on the way.
     """
-    uid = next((o["uid"] for o in raw["metadata"].get("ownerReferences") or [] if o.get("controller")), "")
-    origin = origins.get(uid)
+    origin = origins.get(owner_of(raw))
     if origin is None:
         return None
     status = raw.get("status") or {}
