@@ -1,0 +1,214 @@
+"""The verbs that read and write the record: their exit codes, their words, their JSON."""
+
+import sqlite3
+from datetime import timedelta
+
+import pytest
+from tests.unit.cli.program import Home
+from tests.unit.record.events import INCIDENT, RUN, START, Story
+from tests.unit.record.test_folds import whole
+
+from codeblue.record.chain import GENESIS
+
+
+def waiting() -> Story:
+    story = Story()
+    story.requested(incident="")
+    story.run("run.waiting", incident="", digest="d1", until=1800)
+    return story
+
+
+def test_an_empty_record_is_told_as_such(home: Home) -> None:
+    assert home.run("run", "list").out == "No runs.\n"
+    assert home.run("incident", "list").out == "No incidents.\n"
+    assert home.run("status").out.splitlines() == [
+        "api: local api",
+        "daemon: none with this state",
+        "the record is empty",
+    ]
+    assert home.run("audit", "verify", "--json").document == {
+        "schema": "codeblue/audit/1",
+        "events": 0,
+        "head": GENESIS,
+        "broken": None,
+    }
+
+
+def test_runs_are_listed_and_shown(home: Home) -> None:
+    home.tell(whole())
+    listed = home.run("run", "list")
+    assert listed.code == 0
+    assert RUN in listed.out
+    assert "done" in listed.out
+    document = home.run("run", "list", "--json").document
+    assert document["schema"] == "codeblue/runs/1"
+    assert [r["id"] for r in document["runs"]] == [RUN]
+    shown = home.run("run", "show", RUN)
+    assert shown.code == 0
+    assert "changed: 1 → 2: version 7" in shown.out
+    document = home.run("run", "show", RUN, "--json").document
+    assert (document["schema"], document["state"], document["exit_code"]) == ("codeblue/run/1", "done", 0)
+    assert [s["state"] for s in document["steps"]] == ["done", "done"]
+
+
+@pytest.mark.parametrize("argv", [("run", "show"), ("run", "approve"), ("run", "abort"), ("run", "resume")])
+def test_a_run_that_is_not_there_is_refused(home: Home, argv: tuple[str, ...]) -> None:
+    answer = home.run(*argv, "run-20260105t030000z-ffffff")
+    assert answer.code == 3
+    assert "There is no run 'run-20260105t030000z-ffffff'" in answer.err
+    assert "Next: `codeblue run list` shows them." in answer.err
+    document = home.run(*argv, "nothing", "--json").document
+    assert (document["schema"], document["exit_code"]) == ("codeblue/error/1", 3)
+
+
+@pytest.mark.req("R47")
+def test_incidents_are_listed_shown_and_reported(home: Home) -> None:
+    home.tell(whole())
+    assert f"{INCIDENT}  open      SEV1" in home.run("incident", "list").out
+    document = home.run("incident", "list", "--json").document
+    assert document["schema"] == "codeblue/incidents/1"
+    assert document["incidents"][0]["trigger"] == "R4"
+    shown = home.run("incident", "show", INCIDENT)
+    assert (shown.code, shown.out.splitlines()[0]) == (0, f"# Incident {INCIDENT}")
+    assert home.run("incident", "show", INCIDENT, "--json").document["markdown"] == shown.out.removesuffix("\n")
+    answer = home.run("incident", "show", "inc-20260105t030000z-ffffff")
+    assert answer.code == 3
+    assert "There is no incident" in answer.err
+
+
+@pytest.mark.req("R47", "R1")
+@pytest.mark.defect("D51")
+def test_a_report_is_written_by_a_run_and_never_outside_its_directory(home: Home) -> None:
+    home.tell(whole())
+    answer = home.run("incident", "report", INCIDENT)
+    assert answer.code == 0, answer
+    assert (home.path / "incidents" / f"{INCIDENT}.md").read_text().startswith(f"# Incident {INCIDENT}")
+    assert home.run("incident", "report", "../../evil").code == 3
+    assert [p.name for p in (home.path / "incidents").iterdir()] == [f"{INCIDENT}.md"]
+    assert "incident_report" in home.run("run", "list").out
+
+
+def test_status_tells_what_is_open_and_unfinished(home: Home) -> None:
+    story = whole()
+    story.requested("run-20260105t040000z-bbbbbb", incident="")
+    story.run("run.started", "run-20260105t040000z-bbbbbb", "", deadline=(START + timedelta(minutes=5)).isoformat())
+    story.run("step.started", "run-20260105t040000z-bbbbbb", "", step="template", limit_s=10)
+    home.tell(story)
+    answer = home.run("status")
+    assert answer.code == 0
+    assert f"OPEN INCIDENT {INCIDENT} (SEV1): R4: 4 > 3" in answer.out
+    assert "UNFINISHED quick_rollback run-20260105t040000z-bbbbbb: running" in answer.out
+    document = home.run("status", "--json").document
+    assert document["schema"] == "codeblue/status/1"
+    assert [i["id"] for i in document["open_incidents"]] == [INCIDENT]
+    [unfinished] = document["unfinished_runs"]
+    assert [s["state"] for s in unfinished["steps"]] == ["waiting", "running"]
+    assert [r["id"] for r in document["last_runs"]] == [RUN, "run-20260105t040000z-bbbbbb"]
+    assert document["last_event"] == home.record().read()[-1].at.isoformat(timespec="microseconds")
+
+
+@pytest.mark.req("R1a")
+def test_an_approval_is_bound_to_the_digest_that_was_looked_at(home: Home) -> None:
+    home.tell(waiting())
+    answer = home.run("run", "approve", RUN, "--digest", "d2")
+    assert answer.code == 3
+    assert "has another digest: d1. Nothing was approved." in answer.err
+    assert len(home.record().read()) == 2
+    answer = home.run("run", "approve", RUN, "--digest", "d1", "--json")
+    assert answer.code == 0
+    assert answer.document == {"schema": "codeblue/approved/1", "run": RUN, "digest": "d1"}
+    event = home.record().read()[-1]
+    assert (event.kind, event.data, event.run) == ("run.approved", {"digest": "d1"}, RUN)
+    assert event.actor.startswith("person:")
+
+
+@pytest.mark.req("R1")
+@pytest.mark.defect("D13")
+def test_who_approves_is_not_what_the_environment_claims(home: Home) -> None:
+    home.tell(waiting())
+    claims = {"USER": "mallory", "LOGNAME": "mallory", "USERNAME": "mallory"}
+    assert home.run("run", "approve", RUN, env=claims).code == 0
+    assert "mallory" not in home.record().read()[-1].actor
+
+
+@pytest.mark.parametrize("verb", ["approve", "abort", "resume"])
+def test_a_run_that_is_over_cannot_be_approved_aborted_or_resumed(home: Home, verb: str) -> None:
+    home.tell(whole())
+    answer = home.run("run", verb, RUN)
+    assert answer.code == 3
+    assert "done" in answer.err
+    assert len(home.record().read()) == 12
+
+
+def test_an_abort_is_recorded(home: Home) -> None:
+    home.tell(waiting())
+    answer = home.run("run", "abort", RUN, "--json")
+    assert (answer.code, answer.document) == (0, {"schema": "codeblue/abort/1", "run": RUN})
+    assert home.record().read()[-1].kind == "run.abort_requested"
+
+
+@pytest.mark.req("B8")
+def test_an_audit_of_a_whole_record_is_whole(home: Home) -> None:
+    home.tell(whole())
+    answer = home.run("audit", "verify")
+    head = home.record().read()[-1].hash
+    assert (answer.code, answer.out) == (0, f"Whole: 12 events, head {head}\n")
+
+
+@pytest.mark.req("B8")
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        (
+            "UPDATE events SET actor = 'mallory' WHERE seq = 5",
+            "event 5 (step.started) was changed after it was written",
+        ),
+        ("UPDATE events SET data = replace(data, 'done', 'gone') WHERE seq = 12", "event 12 (run.ended) was changed"),
+        ("DELETE FROM events WHERE seq = 7", "event 7 is missing: after 6 comes 8"),
+    ],
+)
+def test_an_audit_finds_what_was_changed_behind_our_back(home: Home, statement: str, broken: str) -> None:
+    home.tell(whole())
+    with sqlite3.connect(home.file) as db:
+        for trigger in ("events_stay", "events_keep", "events_follow"):
+            db.execute(f"DROP TRIGGER {trigger}")
+        db.execute(statement)
+    db.close()
+    answer = home.run("audit", "verify")
+    assert answer.code == 1
+    assert f"BROKEN: {broken}" in answer.out
+    document = home.run("audit", "verify", "--json").document
+    assert broken in document["broken"]
+
+
+def test_a_record_that_cannot_be_read_is_unreachable(home: Home) -> None:
+    home.file.parent.mkdir()
+    home.file.write_bytes(b"this is no database " * 100)
+    for argv in (("run", "list"), ("audit", "verify"), ("incident", "list")):
+        answer = home.run(*argv)
+        assert answer.code == 4, answer
+        assert "Traceback" not in answer.err
+
+
+@pytest.mark.req("R1")
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_a_reason_is_asked_for(home: Home, reason: str) -> None:
+    answer = home.run("rollback", "--yes", "--reason", reason)
+    assert answer.code == 2
+    assert "--reason is empty" in answer.err
+    assert not home.file.exists()
+
+
+def test_a_workload_that_is_not_there_is_refused_and_nothing_is_recorded(home: Home) -> None:
+    answer = home.run("rollback", "--yes", "--reason", "a test", "--json")
+    assert answer.code == 3
+    assert answer.document["exit_code"] == 3
+    assert home.record().read() == []
+
+
+def test_json_is_one_document_also_for_errors(home: Home) -> None:
+    for argv in (("rollback", "--json"), ("rollback", "--nonsense", "--json"), ("run", "show", "x", "--json")):
+        answer = home.run(*argv)
+        assert answer.document["schema"] == "codeblue/error/1"
+        assert answer.document["exit_code"] == answer.code
+        assert answer.document["message"]
