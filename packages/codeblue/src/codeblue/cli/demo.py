@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shlex
 import shutil
 import signal
 import socket
@@ -249,12 +250,13 @@ def demo(
     finally:
         if not keep:
             stop(story.directory / "platform", forget=True)
+    program, profile = shlex.quote(sys.argv[0]), shlex.quote(str(story.profile))
     text = (
         f"\nRelease {BAD} was bad; from its deployment to the proven end {document['seconds_from_deploy_to_proven']} s "
         f"passed, and {document['failed_requests']} of {document['requests']} requests failed.\n"
         f"Report:  {document['report']}\n"
-        f"Look at: codeblue incident list --profile {story.profile}\n"
-        f"         codeblue audit verify --profile {story.profile}"
+        f"Look at: {program} incident list --profile {profile}\n"
+        f"         {program} audit verify --profile {profile}"
     )
     show(common, document, text)
     return int(ExitCode.DONE)
