@@ -52,9 +52,9 @@ def test_it_ends_with_the_wanted_number_of_the_wanted_template(
     replicas += [Replica(f"now-{i}", True, ready) for i, ready in enumerate(present)]
     for number in range(100):
         moves = next_moves(desired, surge, replicas)
-        replicas = [replace(r, ready=True) if r.wanted else r for r in step(replicas, moves, number)]
         if moves.none and all(r.ready for r in replicas):
             break
+        replicas = [replace(r, ready=True) if r.wanted else r for r in step(replicas, moves, number)]
     assert [r.wanted and r.ready for r in replicas] == [True] * desired
     assert next_moves(desired, surge, replicas) == Moves()
 

@@ -251,7 +251,7 @@ async def test_what_goes_wrong_within_the_stable_window_is_a_failure(lab: Lab, h
     assert (run.state, run.exit_code) == (RunState.FAILED, ExitCode.FAILED)
     assert why in run.why
     assert run.step("stable").state == "failed"
-    assert "The Deployment stays on the template it has now" in run.why
+    assert "The workload keeps the template that it has now" in run.why
 
 
 @pytest.mark.req("R11")

@@ -74,7 +74,12 @@ def run_app(app: App, argv: Sequence[str]) -> int:
 
 def say(text: str) -> None:
     """A line for people, on standard error: standard output belongs to the result."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a version or a reason that somebody else wrote must not steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def show(common: Common, document: Mapping[str, Any], text: str) -> None:
@@ -82,7 +87,7 @@ def show(common: Common, document: Mapping[str, Any], text: str) -> None:
     if common.json:
         print(json.dumps(document, ensure_ascii=False), flush=True)
     else:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
 
 def _report(error: CodeBlueError, as_json: bool) -> int:

@@ -4,6 +4,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from codeblue.cli.frame import printable, say
 from codeblue.record.chain import plain
 from codeblue.record.runs import RunView, StepView
 
@@ -30,7 +31,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if not self._quiet:
-            print(f"Run {self._announced}", file=sys.stderr, flush=True)
+            say(f"Run {self._announced}")
         if self._live is not None:
             self._live.start()
         return self
@@ -52,11 +53,7 @@ class Progress:
             now = (step.state, step.now)
             if step.state != "waiting" and self._said.get(step.id) != now:
                 self._said[step.id] = now
-                print(
-                    f"{_clock(run)} {_SIGNS[step.state]} {step.title}: {step.now or step.state}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"{_clock(run)} {_SIGNS[step.state]} {step.title}: {step.now or step.state}")
 
 
 def as_text(run: RunView) -> str:
@@ -93,6 +90,7 @@ def _clock(run: RunView) -> str:
 
 def _table(run: RunView) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"{run.runbook.replace('_', ' ')} {_clock(run)}", title_justify="left", expand=True)
     table.add_column("", width=1)
@@ -100,7 +98,8 @@ def _table(run: RunView) -> Any:
     table.add_column("time", width=14)
     table.add_column("what is seen", ratio=3)
     for step in run.steps:
-        table.add_row(_SIGNS[step.state], step.title, _spent(step), step.now)
+        # Text, because square brackets in what others wrote are no markup of ours
+        table.add_row(_SIGNS[step.state], Text(step.title), _spent(step), Text(printable(step.now)))
     return table
 
 

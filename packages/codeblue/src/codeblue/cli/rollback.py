@@ -8,6 +8,9 @@ from codeblue.cli.frame import Common
 
 _DEFAULT = Common()
 
+#: Characters; a reason is a sentence, not a document.
+REASON_LIMIT = 500
+
 
 def rollback(
     *,
@@ -42,6 +45,11 @@ def rollback(
 
     if not reason.strip():
         raise UsageError("--reason is empty.", remedy="Say in a few words why; it stands in the report.")
+    if not reason.isprintable() or len(reason) > REASON_LIMIT:
+        raise UsageError(
+            f"--reason is not one line of 1 to {REASON_LIMIT} printable characters.",
+            remedy="Say in a few words why; it stands in the report.",
+        )
     profile_says = common.load().runbooks.quick_rollback.at_once
     request = Request(to=to, at_once=profile_says if surge is None else surge, allow_bad=allow_bad)
     return execute(common, "quick_rollback", request, reason, Options(plan=plan, yes=yes))

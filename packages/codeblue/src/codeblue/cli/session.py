@@ -6,6 +6,8 @@ import pwd
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +62,18 @@ async def _execute(
 ) -> int:
     if runbook(name).changes and not options.plan:
         threading.Thread(target=_load_engine, daemon=True).start()  # while the platform answers
-    plan = await make_plan(name, request, app.world)
+    with _nothing_changed():
+        if runbook(name).changes and not options.plan:
+            Runs(app.record, app.world, _no_fence).refuse_second()
+        plan = await make_plan(name, request, app.world)
     if options.plan:
         _show_plan(common, plan)
         return int(ExitCode.DONE)
     say("\n".join(f"  {line}" for line in plan.lines))
     if plan.runbook.changes and not options.yes:
         _ask(plan)
-    who = await actor(app)
+    with _nothing_changed():
+        who = await actor(app)
     if plan.runbook.changes and not incident:
         ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
         incident = ongoing.id if ongoing else ""
@@ -80,8 +86,10 @@ async def _execute(
         run = Runs(app.record, app.world, _no_fence).request(plan, actor=who, reason=reason, incident=incident)
         say(f"The daemon ({owner.holder}) takes it up.")
         return await _follow(app, common, run)
-    async with _Engine(app) as engine:
-        run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
+    async with AsyncExitStack() as stack:
+        with _nothing_changed():
+            engine = await stack.enter_async_context(_Engine(app))
+            run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
         return await engine.run(common, run)
 
 
@@ -98,6 +106,17 @@ async def _resume(app: App, common: Common, run_id: str) -> int:
     threading.Thread(target=_load_engine, daemon=True).start()
     async with _Engine(app) as engine:
         return await engine.run(common, run)
+
+
+@contextmanager
+def _nothing_changed() -> Iterator[None]:
+    """Errors of this block say what they mean for production; before a run is requested, nothing has been touched."""
+    try:
+        yield
+    except CodeBlueError as error:
+        if "othing was changed" not in error.message:
+            error.message = f"{error.message.rstrip('.')}. Nothing was changed."
+        raise
 
 
 def _load_engine() -> None:

@@ -64,17 +64,7 @@ class Runs:
             Refused: another run that changes something is under way; one at a time (D7).
         """
         if plan.runbook.changes:
-            for other in self.unfinished():
-                if runbook(other.runbook).changes:
-                    if other.state is RunState.WAITING:
-                        raise Refused(
-                            f"Run {other.id} ({other.runbook}) waits for an approval. Nothing was changed.",
-                            remedy=f"`codeblue run approve {other.id}` starts it; abort ends it.",
-                        )
-                    raise Refused(
-                        f"Run {other.id} ({other.runbook}) is not over yet. Nothing was changed.",
-                        remedy=f"`codeblue run resume {other.id}` goes on; `codeblue run abort {other.id}` ends it.",
-                    )
+            self.refuse_second()
         id_ = new_id("run", self.world.clock.now())
         data = {
             "runbook": plan.runbook.name,
@@ -87,6 +77,22 @@ class Runs:
         }
         self.record.append(Draft("run.requested", actor, data, run=id_, incident=incident))
         return self.get(id_)
+
+    def refuse_second(self) -> None:
+        """One run that changes something at a time (D7). Raises Refused, with what to do about the one under way."""
+        for other in self.unfinished():
+            if not self.changes(other):
+                continue
+            if other.state is RunState.WAITING:
+                raise Refused(
+                    f"Run {other.id} ({other.runbook}) waits for an approval. Nothing was changed.",
+                    remedy=f"`codeblue run approve {other.id}` starts it, `codeblue run abort {other.id}` ends it.",
+                )
+            raise Refused(
+                f"Run {other.id} ({other.runbook}) is not over yet. Nothing was changed.",
+                remedy=f"`codeblue run resume {other.id}` goes on with it; `codeblue run abort {other.id}` and then "
+                "resume ends it.",
+            )
 
     def get(self, id_: str) -> RunView:
         """One run. Raises Refused for an id that the record does not have."""

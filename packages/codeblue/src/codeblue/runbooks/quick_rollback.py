@@ -68,8 +68,8 @@ class QuickRollback(Runbook[Inputs]):
     name = "quick_rollback"
     title = "Quick rollback"
     safe_state = (
-        "The Deployment stays on the template it has now; nothing is tried again by itself. The bad release stays "
-        "quarantined."
+        "The workload keeps the template that it has now, and nothing is tried again by itself; `codeblue verify` "
+        "tells how it is."
     )
 
     def deadline_s(self, profile: Profile) -> float:
