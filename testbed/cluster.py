@@ -222,12 +222,16 @@ class Cluster:
         self._settle()
         return self._events(since, None)
 
-    def template_changes(self, namespace: str, deployment: str, since: int) -> TemplateChanges:
-        """How often the pod template of a Deployment changed after the mark: :func:`testbed.audit.template_changes`."""
+    def template_changes(self, namespace: str, deployment: str, since: int, *, begin: int = 0) -> TemplateChanges:
+        """How often the pod template of a Deployment changed after the mark: :func:`testbed.audit.template_changes`.
+
+        Args:
+            begin: a mark from before the Deployment was created; a long log need not be read from its start then.
+        """
         self._audit_log()
         self._settle()
         about = f'"namespace":"{namespace}"'.encode()
-        before = self._events(0, since, about, b'"deployments"')
+        before = self._events(begin, since, about, b'"deployments"')
         return audit.template_changes(before, self._events(since, None, about, b'"deployments"'), namespace, deployment)
 
     def rejected(self, since: int, *, namespace: str | None = None, name: str | None = None) -> list[AuditEvent]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import manifests
+from testbed.audit import AuditEvent
 from testbed.cluster import Cluster, wait_until
 
 from codeblue.adapters.kubernetes.marks import MARKS, decode_marks, encode_marks
@@ -173,6 +174,7 @@ class Case:
 
     Attributes:
         settings: sections of the profile that differ from `profile()`.
+        begin: a mark of the audit log from before the Deployment was there.
     """
 
     cluster: Cluster
@@ -182,8 +184,11 @@ class Case:
     kubeconfig: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    begin: int | None = None
 
     def __post_init__(self) -> None:
+        if self.begin is None:
+            self.begin = self.cluster.mark()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_profile()
 
@@ -235,6 +240,7 @@ class Case:
             self.kubeconfig,
             {**self.settings, **settings},
             dict(self.env),
+            self.begin,
         )
 
     def start(self, *args: str, **env: str) -> Command:
@@ -325,7 +331,12 @@ class Case:
 
     def changes(self, since: int) -> int:
         """How often the template changed since the mark, by the audit log."""
-        return self.cluster.template_changes(self.namespace, self.name, since).number
+        return len(self.template_changes(since))
+
+    def template_changes(self, since: int) -> list[AuditEvent]:
+        """The accepted changes of the template since the mark."""
+        assert self.begin is not None
+        return self.cluster.template_changes(self.namespace, self.name, since, begin=self.begin).events
 
     def writes(self, since: int) -> list[str]:
         """All accepted changes in the namespace since the mark that are not the cluster's own, as "verb resource"."""

@@ -362,7 +362,7 @@ def test_without_room_in_the_quota_it_goes_the_normal_way_and_says_so(case):
     assert "not all pods at once, the normal way instead: ResourceQuota tight: pods used 3 + 3 > 5" in ended.err
     case.assert_runs("good")
     assert case.changes(mark) == 1
-    surges = [e.response["spec"]["strategy"] for e in case.cluster.template_changes(case.namespace, "plain", mark)[1]]
+    surges = [e.response["spec"]["strategy"] for e in case.template_changes(mark)]
     assert "100%" not in json.dumps(surges)
 
 
@@ -380,7 +380,7 @@ def test_a_strategy_that_kubectl_brings_back_from_the_history_is_not_taken_for_s
     ended = case.rollback("--surge")
     assert ended.code == 0, ended.said
     case.assert_runs("good")
-    (patch,) = case.cluster.template_changes(case.namespace, "plain", mark).events
+    (patch,) = case.template_changes(mark)
     assert patch.response is not None
     assert patch.response["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == "100%"
     assert case.deployment()["spec"]["strategy"] == strategy

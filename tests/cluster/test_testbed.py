@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cluster
 def fetch(url: str) -> str:
     """The answer, or nothing: in a rollout kube-proxy may for a moment send us to a pod that has gone."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=2) as answer:
             body: bytes = answer.read()
     except OSError:
         return ""

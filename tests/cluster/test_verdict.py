@@ -82,8 +82,7 @@ def test_a_pipeline_that_puts_the_bad_release_back_is_named_and_not_raced(case):
     assert repr(PIPELINE) in ended.document["why"]
     assert PIPELINE in ended.document["why"] + ended.document["remedy"]
     writers = [
-        "codeblue" if "fieldManager=codeblue" in e.raw["requestURI"] else PIPELINE
-        for e in case.cluster.template_changes(case.namespace, "plain", mark).events
+        "codeblue" if "fieldManager=codeblue" in e.raw["requestURI"] else PIPELINE for e in case.template_changes(mark)
     ]
     assert writers.count("codeblue") == 1
     assert writers[0] == "codeblue"

@@ -1,6 +1,7 @@
 """Checks on a workload that several procedures need: is this template really what runs, everywhere?"""
 
 import asyncio
+from dataclasses import replace
 
 from codeblue.model.health import Outcome, Probe
 from codeblue.model.release import Pod, Workload
@@ -10,6 +11,8 @@ from codeblue.runbooks.step import Check, World
 
 #: A target pod that restarted so often crash-loops; waiting on does not mend it.
 CRASH_LOOP_RESTARTS = 3
+#: So long the controller must stick to having given up: after an outage of its API server it says so, and goes on.
+STALLED_S = 20.0
 
 
 def reverted(seen: Workload, target: str) -> Verdict | None:
@@ -82,10 +85,17 @@ class Rollout(Check):
 
     def __init__(self, world: World, target: str, limit_s: float) -> None:
         self._world, self._target, self.limit_s = world, target, limit_s
+        self._stalled_since: float | None = None
 
     async def probe(self) -> Verdict:
         seen = await self._world.platform.observe()
-        return reverted(seen, self._target) or judge_rollout(seen, self._target)
+        verdict = reverted(seen, self._target) or judge_rollout(seen, self._target)
+        if not seen.stalled or verdict.ok:
+            self._stalled_since = None
+            return verdict
+        now = self._world.clock.monotonic()
+        self._stalled_since = now if self._stalled_since is None else self._stalled_since
+        return verdict if now - self._stalled_since >= STALLED_S else replace(verdict, final=False)
 
 
 class Healthy(Check):

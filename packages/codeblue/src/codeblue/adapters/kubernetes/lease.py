@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from codeblue.adapters.kubernetes.api import Api, Json
 from codeblue.adapters.kubernetes.platform import KubernetesPlatform
 from codeblue.model.change import Fence, LeaseView
-from codeblue.model.errors import Conflict, LeaseHeld, LeaseLost, NotFound
+from codeblue.model.errors import Conflict, LeaseHeld, LeaseLost, NotFound, Refused
 from codeblue.ports.clock import Clock
 
 #: How often a waiting candidate looks whether the holder is still alive.
@@ -119,8 +119,13 @@ class KubernetesLease:
             await self._api.create(self._path, body)
         else:
             await self._api.replace(f"{self._path}/{self._name}", {**raw, "spec": spec})
-        await self._platform.stamp_epoch(epoch)
-        return Fence(holder=holder, epoch=epoch, lease=self._name)
+        fence = Fence(holder=holder, epoch=epoch, lease=self._name)
+        try:
+            await self._platform.stamp_epoch(epoch)
+        except Refused:  # no permission, no Deployment, a later epoch: who cannot act must not keep others from it
+            await self.release(fence)
+            raise
+        return fence
 
 
 def _epoch(raw: Json) -> int:
