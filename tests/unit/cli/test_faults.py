@@ -16,9 +16,13 @@ CHOSEN = tuple(f for n, f in enumerate(FAULTS) if n % 8 < 3 or f.setup is not No
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Answer, Answer | None]]:
     """The path, the answer for people and (every third time) for programs, by the fault's name; two at a time."""
 
+    base = tmp_path_factory.mktemp("faults")
+
     def ask(fault: Fault) -> tuple[Path, Answer, Answer | None]:
-        path = fault.write(tmp_path_factory.mktemp("fault", numbered=True))
-        cwd = tmp_path_factory.mktemp("cwd", numbered=True)
+        folder, cwd = base / fault.id / "profile", base / fault.id / "cwd"
+        folder.mkdir(parents=True)
+        cwd.mkdir()
+        path = fault.write(folder)
         argv = ("check", "--profile", str(path))
         return path, run(*argv, cwd=cwd), run(*argv, "--json", cwd=cwd) if fault in CHOSEN[::3] else None
 

@@ -144,16 +144,20 @@ class _Engine:
                 remedy="`codeblue run list` shows its run; let it finish, or abort it.",
             ) from None
         await self._keeper.acquire(me.holder, predecessor=former.holder if former else "")
+        try:
+            from codeblue.engine.engine import Engine
+
+            self._engine = Engine(self.runs, self._keeper, engine_database(self._app.profile), self._stand_down)
+            self._engine.launch()  # before anything is requested: without an engine nothing is begun
+        except CodeBlueError:
+            await self.__aexit__()
+            raise
         return self
 
     async def run(self, common: Common, run: RunView) -> int:
-        from codeblue.engine.engine import Engine
-
-        engine = Engine(self.runs, self._keeper, engine_database(self._app.profile), self._stand_down)
-        engine.launch()
-        await engine.take_up()
+        await self._engine.take_up()
         with Progress(run, quiet=common.json) as progress:
-            ended = await engine.wait(run.id, progress.update)
+            ended = await self._engine.wait(run.id, progress.update)
         return _result(common, ended)
 
     async def __aexit__(self, *_: object) -> None:
@@ -190,12 +194,7 @@ async def _follow(app: App, common: Common, run: RunView) -> int:
     """Watch a run that the daemon executes."""
     runs = Runs(app.record, app.world, _no_fence)
     with Progress(run, quiet=common.json) as progress:
-        while True:
-            run = runs.get(run.id)
-            progress.update(run)
-            if run.state.ended:
-                break
-            await asyncio.sleep(0.2)
+        run = await runs.wait(run.id, progress.update)
     await app.close()
     return _result(common, run)
 

@@ -1,26 +1,23 @@
 """The durable engine: DBOS executes what `runs` describes, and takes up after a crash where it was."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos._error import DBOSException
+from sqlalchemy.exc import SQLAlchemyError
 
 from codeblue.engine.executor import StepResult
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
-from codeblue.model.errors import CodeBlueError, Failed
+from codeblue.model.errors import CodeBlueError, Unreachable
 from codeblue.record.runs import RunView
 
 #: All processes of a service share one executor id, because only the holder of its lease ever launches; so whoever
 #: launches recovers what the former holder left. The version is pinned: an upgrade must not strand a pending run.
 EXECUTOR, VERSION = "codeblue", "1"
-
-#: Cleanup steps may follow a passed deadline; after so long the engine itself is in trouble.
-GRACE_S = 150.0
 
 _engine: "Engine | None" = None
 
@@ -56,8 +53,14 @@ class Engine:
             "log_level": "CRITICAL",
             "notification_listener_polling_interval_sec": 0.5,
         }
-        DBOS(config=config)
-        DBOS.launch()
+        try:
+            DBOS(config=config)
+            DBOS.launch()
+        except (SQLAlchemyError, DBOSException) as error:
+            raise Unreachable(  # without the error's text: it can hold the connection string
+                f"The engine's database cannot be used ({type(error).__name__}). Nothing was changed.",
+                remedy="Free the disk of state.directory, or check the database that state.database names.",
+            ) from None
 
     async def take_up(self) -> None:
         """Start the requested runs that nobody has started, one that changes something at a time, in their order.
@@ -77,25 +80,8 @@ class Engine:
                     await DBOS.start_workflow_async(_run, run.id)
 
     async def wait(self, run_id: str, seen: Callable[[RunView], None] | None = None) -> RunView:
-        """Wait until a run has ended.
-
-        Args:
-            seen: gets the run's state about five times a second, for live progress.
-        """
-        while True:
-            run = self.runs.get(run_id)
-            if seen is not None:
-                seen(run)
-            if run.state.ended:
-                return run
-            if run.deadline is not None and self.runs.world.clock.now() > run.deadline + timedelta(seconds=GRACE_S):
-                raise Failed(
-                    f"Run {run_id} did not end {GRACE_S:g} s after its deadline; where it stands is unknown.",
-                    remedy=f"Look at the workload itself, then `codeblue run resume {run_id}`.",
-                )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), timeout=0.2)
-            self._over.clear()
+        """As `Runs.wait`; wakes at once when the run ends in this process."""
+        return await self.runs.wait(run_id, seen, self._over)
 
     async def stop(self) -> None:
         """Release the lease. DBOS's threads are daemons and end with the process."""

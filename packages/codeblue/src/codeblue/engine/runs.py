@@ -1,5 +1,7 @@
 """What a run is to the engine: requested, approved, executed step by step, ended once. Knows nothing of DBOS."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +10,7 @@ from typing import Any
 from codeblue.engine.crashpoint import crashpoint
 from codeblue.engine.executor import Executor, StepResult
 from codeblue.model.change import Fence
-from codeblue.model.errors import ExitCode, Refused
+from codeblue.model.errors import ExitCode, Failed, Refused, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.ids import new_id
 from codeblue.ports.record import RecordStore
@@ -19,6 +21,12 @@ from codeblue.runbooks.step import Runbook, Step, World
 
 #: How long a run waits for an approval before it is refused.
 APPROVAL_S = 1800.0
+
+#: Cleanup steps may follow a passed deadline; after so long the engine itself is in trouble.
+GRACE_S = 150.0
+
+#: How long a request may wait for the daemon that owns the state; one that does not take it up hangs.
+TAKE_UP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,46 @@ class Runs:
         """Runs that were requested and have not ended, oldest first; without what their steps did (see `get`)."""
         return [r for r in fold_runs(self.record.read(kinds=RUN_KINDS)).values() if not r.state.ended]
 
+    async def wait(
+        self, id_: str, seen: Callable[[RunView], None] | None = None, nudge: asyncio.Event | None = None
+    ) -> RunView:
+        """Wait until a run has ended, whoever executes it.
+
+        Args:
+            seen: gets the run's state about five times a second, for live progress.
+            nudge: ends a pause early.
+
+        Raises:
+            Unreachable: nobody took it up; the request was withdrawn.
+            Failed: it did not end long after its deadline.
+        """
+        clock = self.world.clock
+        begun = clock.monotonic()
+        while True:
+            run = self.get(id_)
+            if seen is not None:
+                seen(run)
+            if run.state.ended:
+                return run
+            if run.state is RunState.REQUESTED and clock.monotonic() - begun > TAKE_UP_S:
+                self._event(run, "run.abort_requested")
+                raise Unreachable(
+                    f"Nobody took up run {id_} within {TAKE_UP_S:g} s: the daemon that owns this state hangs. The "
+                    "request is withdrawn. Nothing was changed.",
+                    remedy="Restart the daemon; or use another state.directory, its lease runs out by itself.",
+                )
+            if run.deadline is not None and clock.now() > run.deadline + timedelta(seconds=GRACE_S):
+                raise Failed(
+                    f"Run {id_} did not end {GRACE_S:g} s after its deadline; where it stands is unknown.",
+                    remedy=f"Look at the workload itself, then `codeblue run resume {id_}`.",
+                )
+            if nudge is None:
+                await clock.sleep(0.2)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(nudge.wait(), timeout=0.2)
+            nudge.clear()
+
     def changes(self, run: RunView) -> bool:
         """Whether the run changes anything; one of an unknown procedure is taken to."""
         book = RUNBOOKS.get(run.runbook)
@@ -139,6 +187,10 @@ class Runs:
             book = runbook(run.runbook)
         except Refused as error:
             self._ended(run, RunState.REFUSED, error.message, error.remedy, ExitCode.REFUSED)
+            return
+        if run.state is RunState.REQUESTED and run.aborted_by:
+            why = f"withdrawn by {run.aborted_by} before it began. Nothing was changed."
+            self._ended(run, RunState.ABORTED, why, "", ExitCode.REFUSED)
             return
         if run.state in (RunState.REQUESTED, RunState.WAITING):
             if not await self._approved(run):

@@ -25,7 +25,8 @@ class Lease(Protocol):
                 free); its lease is taken over without waiting for the expiry.
 
         Raises:
-            LeaseHeld: somebody else renewed it while we watched; says who, and what to do. Unreachable, Forbidden.
+            LeaseHeld: somebody else renewed it, or gave it up, while we watched: what was decided before that was
+                decided about another state. Says who, and what to do. Unreachable, Forbidden.
         """
 
     async def renew(self, fence: Fence) -> None:

@@ -147,6 +147,8 @@ class MemoryLease:
         while True:
             now = self.cluster.holder
             if now[0] in ("", holder, predecessor):
+                if watched[0] not in ("", holder, predecessor):
+                    raise LeaseHeld(f"{watched[0]} acted until a moment ago.", remedy="Decide again.")
                 return self._take(holder)
             if now != watched:
                 raise LeaseHeld(

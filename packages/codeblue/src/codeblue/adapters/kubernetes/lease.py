@@ -35,6 +35,11 @@ class KubernetesLease:
         while True:
             raw = await self._get()
             if raw is None or self._free(raw, holder, predecessor):
+                if watched is not None:
+                    raise LeaseHeld(
+                        f"Somebody else acted on {self._platform.target} until a moment ago. Nothing was changed.",
+                        remedy="Look at how it is now (`codeblue check --live`), then decide again.",
+                    )
                 try:
                     return await self._take(raw, holder)
                 except Conflict:

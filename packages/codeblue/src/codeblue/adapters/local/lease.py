@@ -60,6 +60,11 @@ class LocalLease:
                     f"renewed its lease while we watched. Nothing was changed.",
                     remedy="Look at its run with `codeblue run list` there, and let it finish or abort it there.",
                 )
+            if now != watched and watched["holder"] not in ("", holder, predecessor):
+                raise LeaseHeld(
+                    f"{watched['holder']} acted on {self._layout.directory} until a moment ago. Nothing was changed.",
+                    remedy="Look at how it is now (`codeblue check --live`), then decide again.",
+                )
             if now != watched:
                 watched, since = now, self._clock.monotonic()
                 continue

@@ -105,6 +105,19 @@ class LeaseContract:
         assert seen is not None
         assert seen.holder == "a"
 
+    @pytest.mark.defect("D7")
+    async def test_one_that_is_given_up_while_we_watch_is_a_reason_to_decide_again(
+        self, lease: Lease, rival: Lease, duration_s: float, pause: _Pause
+    ) -> None:
+        fence = await lease.acquire("a")
+        waiting = asyncio.create_task(rival.acquire("b"))
+        await pause(duration_s / 4)
+        await lease.release(fence)
+        with pytest.raises(LeaseHeld) as refused:
+            await waiting
+        assert refused.value.remedy
+        assert (await rival.acquire("b")).epoch > fence.epoch
+
     async def test_one_that_is_not_renewed_is_taken_over_and_the_former_holder_finds_out(
         self, lease: Lease, rival: Lease, stamped: _Stamped
     ) -> None:
