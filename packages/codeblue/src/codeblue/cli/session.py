@@ -67,9 +67,9 @@ async def _execute(
             Runs(app.record, app.world, _no_fence).refuse_second()
         plan = await make_plan(name, request, app.world)
     if options.plan:
-        _show_plan(common, plan)
+        _show_plan(common, plan, app.world.platform.target)
         return int(ExitCode.DONE)
-    say("\n".join(f"  {line}" for line in plan.lines))
+    say("\n".join([f"{plan.runbook.title} on {app.world.platform.target}:", *(f"  {line}" for line in plan.lines)]))
     if plan.runbook.changes and not options.yes:
         _ask(plan)
     with _nothing_changed():
@@ -168,6 +168,7 @@ class _Engine:
     async def _stand_down(self, error: CodeBlueError) -> None:
         say(f"{error.message}")
         say(f"Next: {error.remedy}" if error.remedy else "This command stands down.")
+        say("What was begun is recorded: `codeblue run list`, then resume or abort it.")
         sys.stdout.flush()
         os._exit(int(error.exit_code if isinstance(error, LeaseLost) else ExitCode.FAILED))
 
@@ -217,15 +218,16 @@ def _result(common: Common, run: RunView) -> int:
     return int(run.exit_code if run.exit_code is not None else ExitCode.FAILED)
 
 
-def _show_plan(common: Common, plan: Plan) -> None:
+def _show_plan(common: Common, plan: Plan, target: str) -> None:
     document = {
         "schema": "codeblue/plan/1",
         "runbook": plan.runbook.name,
+        "target": target,
         "digest": plan.digest,
         "notes": list(plan.lines),
         "steps": [{"id": s.id, "title": s.title, "limit_s": s.limit_s} for s in plan.steps],
     }
-    lines = [f"{plan.runbook.title}: what would be done. Nothing was changed.", ""]
+    lines = [f"{plan.runbook.title} on {target}: what would be done. Nothing was changed.", ""]
     lines += [f"  {line}" for line in plan.lines]
     lines += ["", *(f"  {i}. {s.title} (at most {s.limit_s:g} s)" for i, s in enumerate(plan.steps, 1))]
     lines += ["", f"digest {plan.digest}"]
@@ -238,6 +240,6 @@ def _ask(plan: Plan) -> None:
             "This changes production, and there is nobody to ask. Nothing was changed.",
             remedy="Add --yes, or look at it first with --plan.",
         )
-    say(f"{plan.runbook.title}. Type yes to do it:")
+    say("Type yes to do it:")
     if input().strip() != "yes":
         raise Refused("Not confirmed. Nothing was changed.")
