@@ -134,6 +134,13 @@ class Command:
         """Whether it stands still (SIGSTOP)."""
         return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2][0] == "T"
 
+    def queued_s(self) -> float:
+        """How long it was ready to run and had no processor; 0 when it has ended."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[1]) / 1e9
+        except OSError:
+            return 0.0
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -195,7 +202,7 @@ class Case:
     # --- Code Blue
 
     def profile(self) -> dict[str, Any]:
-        """Short times: three seconds of health count as a recovery here."""
+        """Short times: a second of health counts as a recovery here."""
         return {
             "version": 1,
             "service": self.name,
@@ -208,8 +215,8 @@ class Case:
                 "service": self.name,
             },
             "health": {"interval": "1s", "timeout": "1s"},
-            "verify": {"checks": 20, "every": "500ms", "stable_for": "2s"},
-            "known_good": {"soak": "2s"},
+            "verify": {"checks": 20, "every": "500ms", "stable_for": "1s"},
+            "known_good": {"soak": "1s"},
             "lease": {"duration": "5s"},
             "state": {"directory": "./state"},
         }
@@ -286,10 +293,14 @@ class Case:
 
     def mark_good(self) -> None:
         """What runs now is known-good: the mark that `codeblue verify --mark-known-good` makes, without its checks."""
+        self.mark(Standing.KNOWN_GOOD)
+
+    def mark(self, standing: Standing) -> None:
+        """What runs now has this standing."""
         raw = self.deployment()
         template = read_template(raw["spec"]["template"], None, "RELEASE_VERSION")
         marks = decode_marks((raw["metadata"].get("annotations") or {}).get(MARKS, ""))
-        marks[template.release] = Mark(Standing.KNOWN_GOOD, datetime.now(UTC), "test", "set by a test")
+        marks[template.release] = Mark(standing, datetime.now(UTC), "test", "set by a test")
         self.kubectl("annotate", "deployment", self.name, "--overwrite", f"{MARKS}={encode_marks(marks)}")
 
     def good_then_bad(self, **bad: Any) -> int:
