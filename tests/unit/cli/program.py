@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from codeblue.adapters.record.sqlite import SqliteRecord
 from codeblue.model.event import Draft
 
 CODEBLUE = Path(sys.executable).with_name("codeblue")
+#: Longer than any verb takes here on the busiest machine; a program that hangs is killed then.
+LIMIT_S = 120.0
 PROFILE = """\
 version: 1
 service: api
@@ -64,7 +67,10 @@ def run(*argv: str, cwd: Path, env: dict[str, str] | None = None, stdin: str = "
         assert process.stdin is not None
         process.stdin.write(stdin.encode())
         process.stdin.close()
+        late = threading.Timer(LIMIT_S, process.kill)
+        late.start()
         _, status, usage = os.wait4(process.pid, 0)
+        late.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
     answer = Answer(
         process.returncode,
