@@ -410,3 +410,15 @@ async def test_inputs_survive_the_record(lab: Lab) -> None:
     plan = await make_plan("quick_rollback", Request(), lab.world)
     run = lab.runs.request(plan, actor="watch", reason="R4")
     assert plan.runbook.load(dict(run.inputs)) == plan.inputs
+
+
+@pytest.mark.req("R11")
+@pytest.mark.defect("D8")
+async def test_an_autoscaler_in_the_stable_window_is_no_failure_and_starts_it_anew(lab: Lab) -> None:
+    def scaled(lab: Lab) -> None:
+        lab.cluster.behave("1.0", Behaviour(ready_after_s=7.0))
+        lab.cluster.scale(lab.cluster.desired + 2)
+
+    run = await broken(lab, scaled, 20.0)
+    assert run.state is RunState.DONE
+    assert any("scaled meanwhile" in e.data["text"] for e in lab.events("step.progress"))

@@ -117,8 +117,8 @@ class Stable(Check):
     """Keep looking: a release that fails twenty seconds after it became ready is not a recovery.
 
     It passes when health, template and pods were seen good without a break for `for_s` (default: the profile's
-    `stable_for`). A failure ends it; what
-    could not be seen starts the window anew, because unknown is not healthy (B5).
+    `stable_for`). A failure ends it; what could not be seen starts the window anew: unknown is not healthy (B5).
+    So does a scaling in between (D8): pods that an autoscaler adds are not ready at once, and no failure for that.
     """
 
     id = "stable"
@@ -132,6 +132,8 @@ class Stable(Check):
         self.limit_s = self._for_s * 2 + 60.0
         self._since: float | None = None
         self._restarts: dict[str, int] = {}
+        self._desired: int | None = None
+        self._scaling = False
 
     async def probe(self) -> Verdict:
         clock = self._world.clock
@@ -152,6 +154,12 @@ class Stable(Check):
     async def _look(self) -> Verdict:
         seen = await self._world.platform.observe()
         verdict = reverted(seen, self._target) or judge_rollout(seen, self._target)
+        if self._desired is not None and seen.desired != self._desired:
+            self._scaling = True
+        self._desired = seen.desired
+        if self._scaling and not verdict.ok and not verdict.final:
+            return Verdict("stable", Outcome.UNKNOWN, f"scaled meanwhile: {verdict.why}")
+        self._scaling = False
         if not verdict.ok:
             return verdict
         for pod in seen.live_pods:
