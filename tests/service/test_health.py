@@ -23,7 +23,8 @@ def test_starts_without_any_configuration(launch, tmp_path: Path) -> None:
         body = answer.json()
         assert body["status"] == "ok"
         assert str(body["pid"]) == answer.headers["x-pid"]
-        assert body["release"] == answer.headers["x-release"] == "0.1.0"
+        assert "release" not in body, "one word per thing"
+        assert body["version"] == answer.headers["x-release"] == "0.1.0"
     assert {check["status"] for check in service.get(ENDPOINTS[3]).json()["checks"].values()} == {"disabled"}
     assert service.get(ENDPOINTS[2]).json()["checks"]["redis"]["status"] == "disabled"
     assert service.get("/api/operator/processes").json()["error"]["code"] == "token_missing"
@@ -36,7 +37,7 @@ def test_all_healthy_with_real_dependencies(launch, emulators, redis_server) -> 
     for path in ENDPOINTS:
         answer = service.get(path)
         assert (answer.status_code, answer.json()["status"]) == (200, "ok"), answer.text
-        assert answer.headers["x-release"] == answer.json()["release"] == "2026.1"
+        assert answer.headers["x-release"] == answer.json()["version"] == "2026.1"
         assert {check["status"] for check in answer.json()["checks"].values()} <= {"ok"}
     assert set(service.get(ENDPOINTS[1]).json()["checks"]) == {"ping", "write", "schema"}
     assert set(service.get(ENDPOINTS[3]).json()["checks"]) == {"openrouter", "rxnorm", "fhir", "lab"}

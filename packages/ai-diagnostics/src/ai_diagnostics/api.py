@@ -27,7 +27,7 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 async def version(request: Request) -> Response:
     """GET /api/version: which release answers."""
     settings = request.app.state.service.settings
-    body = {"version": settings.version, "release": settings.version, "pod": settings.pod, "pid": os.getpid()}
+    body = {"version": settings.version, "pod": settings.pod, "pid": os.getpid()}
     return JSONResponse({**body, "model": settings.model, "prompt_version": settings.prompt_version})
 
 

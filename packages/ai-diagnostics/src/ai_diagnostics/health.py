@@ -27,7 +27,6 @@ async def _answer(request: Request, checks: Mapping[str, Probe]) -> Response:
     body = {
         "status": status,
         "version": settings.version,
-        "release": settings.version,
         "checks": {name: check.as_json() for name, check in results.items()},
         "latency_ms": round((time.perf_counter() - began) * 1000, 3),
         "pod": settings.pod,
