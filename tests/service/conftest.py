@@ -1,247 +1,37 @@
-"""The real service as a process with two workers, the real emulators, a real Redis; every wait has a deadline."""
+"""Fixtures: the service, the emulators, a real Redis, a server of MongoDB's protocol; every wait has a deadline."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import queue
-import shutil
 import signal
-import ssl
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx2
 import pytest
-from jsonschema import Draft202012Validator
-from ruamel.yaml import YAML
+from tests.mongodb import mongodb, mongodb_server
+from tests.process import Process, until
+from tests.service.support import emulators as emulation
+from tests.service.support import redis
+from tests.service.support.emulators import Emulators
+from tests.service.support.openapi import Contract
+from tests.service.support.operator import Cli
+from tests.service.support.service import PYTHON, SECRET, Check, Service, started
 
-T = TypeVar("T")
-Env = Mapping[str, str]
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading the authorities for each client costs 25 ms
-SECRET = "a-secret-of-the-tests-that-is-long-enough"
-PYTHON = [sys.executable, "-m", "ai_diagnostics"]
-CLEAN = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
-
-
-def until(what: str, look: Callable[[], T], limit_s: float = 10.0) -> T:
-    """Ask until the answer is true; fail with its name when the limit is over."""
-    deadline = time.monotonic() + limit_s
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {limit_s:g} s: {what}; last answer {found!r}")
-        time.sleep(0.05)
-
-
-class Process:
-    """A subprocess whose output lines are collected; it never outlives its test."""
-
-    def __init__(self, arguments: list[str], env: Mapping[str, str], **options: Any) -> None:
-        self.popen = subprocess.Popen(
-            arguments,
-            env={**CLEAN, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            **options,
-        )
-        self.lines: list[str] = []
-        self._listening: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            self.lines.append(line)
-            if '"event": "listening"' in line:
-                self._listening.put(json.loads(line))
-        self._listening.put(None)
-
-    def listening(self, limit_s: float = 15.0) -> dict[str, Any]:
-        """The line that says on which port it listens."""
-        found = self._listening.get(timeout=limit_s)
-        assert found is not None, f"ended without listening: {''.join(self.lines)}"
-        return found
-
-    @property
-    def output(self) -> str:
-        return "".join(self.lines)
-
-    def wait(self, limit_s: float = 10.0) -> int:
-        """The exit code."""
-        code = self.popen.wait(timeout=limit_s)
-        self._reader.join(timeout=5)
-        return code
-
-    def stop(self, limit_s: float = 15.0) -> int:
-        """SIGTERM, then the exit code."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGTERM)
-        return self.wait(limit_s)
-
-    def close(self) -> None:
-        """End it and its children, whatever state they are in."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait(timeout=10)
-        self._reader.join(timeout=5)
-        assert self.popen.stdout is not None
-        self.popen.stdout.close()
-
-
-@dataclass
-class Service:
-    """A running service and a client of it."""
-
-    process: Process
-    env: dict[str, str]
-    url: str
-    http: httpx2.Client
-    check: Callable[[httpx2.Response, str], Any]
-    extra: list[httpx2.Client] = field(default_factory=list)
-
-    def get(self, path: str, route: str | None = None, **options: Any) -> httpx2.Response:
-        """GET, checked against the contract."""
-        answer = self.http.get(path, **options)
-        self.check(answer, route or path)
-        return answer
-
-    def post(self, body: Any, **options: Any) -> httpx2.Response:
-        """POST a diagnostic request, checked against the contract."""
-        answer = self.http.post("/api/diagnostics", json=body, **{"headers": self.auth(), **options})
-        self.check(answer, "/api/diagnostics")
-        return answer
-
-    def auth(self, *scopes: str, env: Mapping[str, str] | None = None, lifetime_s: int = 600) -> dict[str, str]:
-        """A header with a token of the service's own key."""
-        from ai_diagnostics import auth, settings
-
-        keys = settings.read({**(env or self.env)}).jwt_keys
-        token = auth.mint(keys, "tester", list(scopes or auth.SCOPES), lifetime_s)
-        return {"Authorization": f"Bearer {token}"}
-
-    def processes(self) -> dict[str, Any]:
-        """The report of all processes."""
-        return self.get("/api/operator/processes", headers=self.auth("operator")).json()
-
-    def set(self, name: str, value: bool | int) -> None:
-        """Set a flag or mode, and wait until every process applies it."""
-        body = {"value": value, "reason": "test"}
-        answer = self.http.put(f"/api/operator/control/{name}", json=body, headers=self.auth("operator"))
-        self.check(answer, "/api/operator/control/{name}")
-        assert answer.status_code == 200, answer.text
-        until(f"{name}={value} everywhere", lambda: self.processes()["agreed"])
-
-    def each_worker(self, count: int = 2, limit_s: float = 10.0) -> dict[int, httpx2.Client]:
-        """One client per worker process, each with a connection of its own that stays at that worker."""
-        found: dict[int, httpx2.Client] = {}
-        deadline = time.monotonic() + limit_s
-        while len(found) < count:
-            assert time.monotonic() < deadline, f"only {list(found)} answered"
-            clients = [httpx2.Client(base_url=self.url, timeout=20, trust_env=False, verify=NO_TLS) for _ in range(6)]
-            for client in clients:
-                pid = int(client.get("/api/health").headers["x-pid"])
-                if pid in found:
-                    client.close()
-                else:
-                    found[pid] = client
-                    self.extra.append(client)
-        return found
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels; 0 without one."""
-        return sum(value for found, value in self.samples(name) if labels.items() <= found.items())
-
-    def samples(self, name: str) -> list[tuple[dict[str, str], float]]:
-        """All samples of a metric."""
-        from prometheus_client.parser import text_string_to_metric_families
-
-        text = self.get("/metrics").text
-        families = text_string_to_metric_families(text)
-        return [(dict(s.labels), s.value) for family in families for s in family.samples if s.name == name]
-
-    def close(self) -> None:
-        """Close the clients, end the process."""
-        for client in (self.http, *self.extra):
-            client.close()
-        self.process.close()
-
-
-@dataclass
-class Emulators:
-    """The running emulators."""
-
-    process: Process
-    url: str
-    env: dict[str, str]
-    log: Path
-    http: httpx2.Client
-
-    def set(self, name: str, mode: str = "ok", **more: Any) -> None:
-        """Throw a switch."""
-        answer = self.http.post("/_control", json={"name": name, "mode": mode, **more})
-        assert answer.status_code == 200, answer.text
-
-    def seen(self, name: str) -> int:
-        """How many requests an emulator has had."""
-        return int(self.http.get("/_control").json()["seen"][name])
+__all__ = ["mongodb", "mongodb_server"]
+Launch = Callable[..., Service]
 
 
 @pytest.fixture(scope="session")
-def contract() -> Callable[[httpx2.Response, str], Any]:
-    """Checks an answer against contract/openapi.yaml: route, status, headers, body."""
-    text = (Path(__file__).parents[2] / "contract" / "openapi.yaml").read_text(encoding="utf-8")
-    document = YAML(typ="safe", pure=True).load(text)
-
-    def resolved(node: Any) -> Any:
-        while isinstance(node, dict) and "$ref" in node:
-            target: Any = document
-            for part in node["$ref"].removeprefix("#/").split("/"):
-                target = target[part]
-            node = target
-        return node
-
-    def check(answer: httpx2.Response, route: str) -> Any:
-        responses = document["paths"][route][answer.request.method.lower()]["responses"]
-        assert str(answer.status_code) in responses, f"{route} may not answer {answer.status_code}: {answer.text}"
-        response = resolved(responses[str(answer.status_code)])
-        for name, header in response.get("headers", {}).items():
-            assert name in answer.headers, f"{route} {answer.status_code} has no {name}"
-            schema = {**resolved(header)["schema"], "components": document["components"]}
-            Draft202012Validator(schema).validate(answer.headers[name])
-        ((kind, content),) = response["content"].items()
-        assert answer.headers["content-type"].startswith(kind)
-        body = answer.json() if kind == "application/json" else answer.text
-        schema = {**content["schema"], "components": document["components"]}
-        Draft202012Validator(schema).validate(body)
-        return body
-
-    return check
+def contract() -> Check:
+    """Checks an answer against contract/openapi.yaml."""
+    return Contract().check
 
 
 @pytest.fixture(scope="session")
 def _emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
-    log = tmp_path_factory.mktemp("emulators") / "requests.jsonl"
-    process = Process([*PYTHON, "emulators", "--port", "0", "--log", str(log)], {})
-    try:
-        said = process.listening()
-        with httpx2.Client(base_url=said["url"], timeout=10, trust_env=False, verify=NO_TLS) as http:
-            yield Emulators(process, said["url"], said["env"], log, http)
-        assert process.stop() == 0
-    finally:
-        process.close()
+    with emulation.running(tmp_path_factory.mktemp("emulators") / "requests.jsonl") as found:
+        yield found
 
 
 @pytest.fixture
@@ -252,30 +42,20 @@ def emulators(_emulators: Emulators) -> Iterator[Emulators]:
     _emulators.set("all")
 
 
-Launch = Callable[..., Service]
-
-
-def started(data: Path, contract: Callable[[httpx2.Response, str], Any], prefix: Sequence[str], env: Env) -> Service:
-    """Start a service with its data in a directory, and wait until both workers are ready."""
-    full = {"DATA_DIR": str(data), "JWT_SECRET": SECRET, "POD_NAME": "pod-a", "GRACE_S": "5", **env}
-    process = Process([*prefix, *PYTHON, "serve", "--host", "127.0.0.1", "--port", "0", "--workers", "2"], full)
-    try:
-        url = f"http://127.0.0.1:{process.listening()['port']}"
-        until("both workers ready", lambda: process.output.count('"event": "ready"') >= 2)
-    except BaseException:
-        process.close()
-        raise
-    http = httpx2.Client(base_url=url, timeout=20, trust_env=False, verify=NO_TLS)
-    return Service(process, full, url, http, contract)
+@pytest.fixture
+def store_env(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Where `launch` and `cli` keep their data: files of the test, or MongoDB with `on_every_store`."""
+    kind = getattr(request, "param", "sqlite")
+    return request.getfixturevalue("mongodb").env if kind == "mongodb" else {}
 
 
 @pytest.fixture
-def launch(tmp_path: Path, contract: Callable[[httpx2.Response, str], Any]) -> Iterator[Launch]:
-    """Starts services; `launch(NAME=value, …)` waits until it answers. Data is in a directory of the test."""
+def launch(tmp_path: Path, contract: Check, store_env: dict[str, str]) -> Iterator[Launch]:
+    """Starts services; `launch(NAME=value, …)` waits until it answers. See `store_env` for its data."""
     running: list[Service] = []
 
     def start(*, prefix: Sequence[str] = (), **env: str) -> Service:
-        running.append(started(tmp_path / "data", contract, prefix, env))
+        running.append(started(tmp_path / "data", contract, prefix, {**store_env, **env}))
         return running[-1]
 
     try:
@@ -286,9 +66,7 @@ def launch(tmp_path: Path, contract: Callable[[httpx2.Response, str], Any]) -> I
 
 
 @pytest.fixture(scope="session")
-def _steady(
-    tmp_path_factory: pytest.TempPathFactory, contract: Callable[[httpx2.Response, str], Any], _emulators: Emulators
-) -> Iterator[Service]:
+def _steady(tmp_path_factory: pytest.TempPathFactory, contract: Check, _emulators: Emulators) -> Iterator[Service]:
     service = started(tmp_path_factory.mktemp("steady"), contract, (), _emulators.env)
     try:
         yield service
@@ -315,56 +93,18 @@ def service(launch: Launch, emulators: Emulators) -> Service:
     return launch(**emulators.env)
 
 
-@dataclass
-class Cli:
-    """Runs operator commands in this process, with an environment of their own."""
-
-    monkeypatch: pytest.MonkeyPatch
-    capsys: pytest.CaptureFixture[str]
-    env: dict[str, str]
-
-    def __call__(self, line: str, **env: str) -> tuple[int, dict[str, Any]]:
-        """The exit code and the JSON answer ({} where none was printed)."""
-        from ai_diagnostics.cli import main
-
-        with self.monkeypatch.context() as patch:
-            for name in set(os.environ) - set(CLEAN):
-                patch.delenv(name)
-            for name, value in {**self.env, **env}.items():
-                patch.setenv(name, value)
-            self.capsys.readouterr()
-            try:
-                code = main([*line.split(), "--json"])
-            except SystemExit as stop:
-                code = int(stop.code or 0)
-        printed = self.capsys.readouterr().out
-        answer: dict[str, Any] = json.loads(printed) if printed else {}
-        if answer:
-            assert set(answer) == {"command", "verdict", "exit_code", "at", "problems", "data"}
-            assert answer["exit_code"] == code
-            assert (answer["verdict"] == "ok") == (not answer["problems"]) == (code == 0)
-        return code, answer
-
-
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+def cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, store_env: dict[str, str]
+) -> Cli:
     """Operator commands on the data of this test's `launch`."""
-    return Cli(monkeypatch, capsys, {"DATA_DIR": str(tmp_path / "data"), "JWT_SECRET": SECRET})
+    return Cli(monkeypatch, capsys, {"DATA_DIR": str(tmp_path / "data"), "JWT_SECRET": SECRET, **store_env})
 
 
 @pytest.fixture(scope="session")
 def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, str]]:
-    if shutil.which("redis-server") is None:
-        pytest.fail("redis-server is missing: apt-get install -y --no-install-recommends redis-server")
-    path = tmp_path_factory.mktemp("redis") / "redis.sock"
-    process = Process(
-        ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(path.parent)], {}
-    )
-    try:
-        until("redis-server's socket", path.exists)
-        yield process, f"unix://{path}"
-    finally:
-        process.close()
+    with redis.running(tmp_path_factory.mktemp("redis")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.service.support.stores import on_every_store
 
 from ai_diagnostics import control
 
@@ -90,11 +91,12 @@ def test_a_store_that_is_not_there_is_unreachable_and_is_not_made(cli, tmp_path:
     assert cli("flags status", JWT_SECRET="short")[0] == 2
 
 
+@on_every_store
 @pytest.mark.req("R60")
 @pytest.mark.req("R17")
 @pytest.mark.req("R18")
 @pytest.mark.defect("D31")
-def test_migrations_up_down_and_validated(cli, tmp_path: Path, emulators) -> None:
+def test_migrations_up_down_and_validated(cli, emulators) -> None:
     assert cli("migrate up")[1]["data"] == {"before": 0, "after": 3, "passed": [1, 2, 3]}
     assert cli("migrate up")[1]["data"]["passed"] == []
     assert cli("migrate validate --version 3")[0] == 0
@@ -112,13 +114,14 @@ def test_migrations_up_down_and_validated(cli, tmp_path: Path, emulators) -> Non
     assert (code, answer["problems"]) == (1, ["schema: version 1; this release works on 2 to 3"])
     assert cli("migrate down --to 0 --allow-drop")[1]["data"]["after"] == 0
     assert cli("migrate validate")[0] == 1
-    assert [
-        item["version"] for item in cli("migrate up")[1]["data"] and cli("migrate status")[1]["data"]["history"]
-    ] == [
-        1,
-        2,
-        3,
-    ]
+    assert cli("migrate up")[0] == 0
+    assert [item["version"] for item in cli("migrate status")[1]["data"]["history"]] == [1, 2, 3]
+
+
+@pytest.mark.req("R60")
+@pytest.mark.req("R18")
+def test_a_schema_that_somebody_changed_is_told(cli, tmp_path: Path) -> None:
+    cli("migrate up")
     with sqlite3.connect(tmp_path / "data" / "ai-diagnostics.db") as db:
         db.execute("DROP INDEX results_by_request")
         db.execute("ALTER TABLE diagnosticrequests ADD COLUMN surprise TEXT")
@@ -134,6 +137,7 @@ def test_migrations_up_down_and_validated(cli, tmp_path: Path, emulators) -> Non
     assert problems == ["index results_by_request is missing", "table diagnosticrequests has other columns"]
 
 
+@on_every_store
 @pytest.mark.req("R60")
 @pytest.mark.req("R43")
 def test_smoke_here_and_through_the_service_leaves_nothing(cli, launch, emulators) -> None:
@@ -177,6 +181,7 @@ def test_probes_without_the_service(cli, emulators, redis_server) -> None:
     assert (code, answer["problems"]) == (1, ["redis: ConnectionError"])
 
 
+@on_every_store
 @pytest.mark.req("R60")
 @pytest.mark.req("R46")
 @pytest.mark.req("R10")
@@ -202,6 +207,7 @@ def test_error_rate_is_strict_and_unknown_without_samples(cli, launch, until) ->
     assert cli("error-rate")[1]["data"]["errors"] == 4, "a refusal by a mode is no error"
 
 
+@on_every_store
 @pytest.mark.req("R60")
 @pytest.mark.req("R42")
 def test_verify_rollback(cli, launch, emulators) -> None:

@@ -1,8 +1,7 @@
-"""One contract suite for every store. MongoDB's runs where MONGODB_URI names a server for tests; see the README."""
+"""One contract suite for every store: SQLite, and MongoDB on a real server of its protocol (tests/mongodb.py)."""
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from dataclasses import replace
@@ -16,32 +15,19 @@ from ai_diagnostics.secret import Secret
 from ai_diagnostics.settings import Storage
 from ai_diagnostics.store import StoreError, StoreUnreachable, Traffic, open_control, open_data
 
-KINDS = ["sqlite", *(["mongodb"] if os.environ.get("MONGODB_URI") else [])]
 
-
-def storage_of(kind: str, tmp_path: Path) -> Storage:
-    if kind == "sqlite":
+@pytest.fixture(params=["sqlite", "mongodb"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "sqlite":
         return Storage(tmp_path / "a" / "data.db", tmp_path / "b" / "control.db")
-    name = f"test_{uuid.uuid4().hex[:12]}"
+    server = request.getfixturevalue("mongodb")
     return Storage(
         tmp_path / "x",
         tmp_path / "y",
-        mongodb_uri=Secret(os.environ["MONGODB_URI"]),
-        mongodb_database=name,
-        control_database=f"{name}_control",
+        mongodb_uri=Secret(server.uri),
+        mongodb_database=server.name,
+        control_database=f"{server.name}_control",
     )
-
-
-@pytest.fixture(params=KINDS)
-def storage(request: pytest.FixtureRequest, tmp_path: Path):
-    found = storage_of(request.param, tmp_path)
-    yield found
-    if found.mongodb_uri is not None:
-        from pymongo import MongoClient
-
-        with MongoClient(found.mongodb_uri.reveal()) as client:
-            client.drop_database(found.mongodb_database)
-            client.drop_database(found.control_database)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ _clients: dict[tuple[int, str, int], MongoClient[Document]] = {}
 
 
 def connect(uri: Secret, timeout_s: float) -> MongoClient[Document]:
-    """The one client of this process for a URI; it connects at its first use, and each wait ends after `timeout_s`.
+    """The one client of this process for a URI; it connects at its first use; each operation ends after `timeout_s`,
+    with the driver's own second attempt included.
 
     One, because a client has threads and a pool of its own, and stores are opened again and again while a server is
     down. By process, because a client must not be used after a fork.
@@ -35,9 +36,9 @@ def connect(uri: Secret, timeout_s: float) -> MongoClient[Document]:
             client: MongoClient[Document] = MongoClient(
                 uri.reveal(),
                 connect=False,
+                timeoutMS=ms,
                 serverSelectionTimeoutMS=ms,
                 connectTimeoutMS=ms,
-                socketTimeoutMS=ms,
                 retryWrites=False,
                 appname="ai-diagnostics",
             )
@@ -53,8 +54,8 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into StoreUnreachable (temporary) and StoreError (for good)."""
     try:
         yield
-    except (errors.ConnectionFailure, errors.ExecutionTimeout) as error:
-        raise StoreUnreachable(f"MongoDB does not answer: {type(error).__name__}") from error
     except errors.PyMongoError as error:
+        if error.timeout or isinstance(error, errors.ConnectionFailure):
+            raise StoreUnreachable(f"MongoDB does not answer: {type(error).__name__}") from error
         code = getattr(error, "code", None)
         raise StoreError(f"MongoDB refused: {type(error).__name__} (code {code})") from error
