@@ -12,7 +12,6 @@ QUESTION = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "conten
 
 
 @pytest.mark.req("R63")
-@pytest.mark.req("R37")
 def test_openrouter(emulators) -> None:
     base = "/openrouter/api/v1"
     http = emulators.http

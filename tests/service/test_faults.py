@@ -67,7 +67,6 @@ def test_failing_model_calls(launch, emulators) -> None:
 
 
 @pytest.mark.req("R62")
-@pytest.mark.req("R7")
 def test_a_leak_shows_in_the_metrics(launch, until) -> None:
     service = launch(RELEASE_FAULT="memory:200", MEMORY_LIMIT_BYTES=str(300 * 2**20))
     first = service.metric("service_memory_working_set_bytes")

@@ -32,7 +32,6 @@ def test_counts_are_of_all_workers_whichever_is_scraped(launch, emulators) -> No
 
 
 @pytest.mark.req("R62")
-@pytest.mark.req("R6")
 @pytest.mark.defect("D18")
 def test_buckets_above_thirty_seconds(steady) -> None:
     service = steady

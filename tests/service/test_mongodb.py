@@ -46,7 +46,6 @@ def test_a_frozen_server_is_told_in_time_and_nothing_is_written(launch, emulator
 
 
 @pytest.mark.req("R60")
-@pytest.mark.defect("D30")
 @pytest.mark.parametrize("how", ["frozen", "refused"])
 def test_every_command_ends_in_time_and_says_unreachable(cli, mongodb, how: str) -> None:
     assert cli("migrate up")[0] == 0
@@ -81,7 +80,6 @@ def test_a_server_that_came_back_empty_is_not_healthy(launch, cli, until) -> Non
 
 
 @pytest.mark.req("R60")
-@pytest.mark.req("R18")
 def test_a_schema_that_somebody_changed_is_told(cli, mongodb) -> None:
     assert cli("migrate up")[0] == 0
     with mongodb.client() as client:
@@ -99,7 +97,6 @@ def test_a_schema_that_somebody_changed_is_told(cli, mongodb) -> None:
 
 
 @pytest.mark.req("R60")
-@pytest.mark.req("R17")
 def test_a_lock_holds_and_ends_by_itself(cli, mongodb) -> None:
     assert cli("migrate up --to 2")[0] == 0
     with mongodb.client() as client:
@@ -114,8 +111,6 @@ def test_a_lock_holds_and_ends_by_itself(cli, mongodb) -> None:
 
 
 @pytest.mark.req("R60")
-@pytest.mark.req("R31")
-@pytest.mark.defect("D39")
 def test_integrity_finds_more_than_a_count(cli, launch, emulators, mongodb) -> None:
     service = launch(**emulators.env)
     ids = [service.post(CASE).json()["id"] for _ in range(4)]

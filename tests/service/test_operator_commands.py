@@ -71,7 +71,6 @@ def test_only_the_exact_words_are_values(text: str) -> None:
 
 
 @pytest.mark.req("R60")
-@pytest.mark.defect("D30")
 def test_a_store_that_is_not_there_is_unreachable_and_is_not_made(cli, tmp_path: Path) -> None:
     for line in (
         "flags status",
@@ -93,9 +92,6 @@ def test_a_store_that_is_not_there_is_unreachable_and_is_not_made(cli, tmp_path:
 
 @on_every_store
 @pytest.mark.req("R60")
-@pytest.mark.req("R17")
-@pytest.mark.req("R18")
-@pytest.mark.defect("D31")
 def test_migrations_up_down_and_validated(cli, emulators) -> None:
     assert cli("migrate up")[1]["data"] == {"before": 0, "after": 3, "passed": [1, 2, 3]}
     assert cli("migrate up")[1]["data"]["passed"] == []
@@ -119,7 +115,6 @@ def test_migrations_up_down_and_validated(cli, emulators) -> None:
 
 
 @pytest.mark.req("R60")
-@pytest.mark.req("R18")
 def test_a_schema_that_somebody_changed_is_told(cli, tmp_path: Path) -> None:
     cli("migrate up")
     with sqlite3.connect(tmp_path / "data" / "ai-diagnostics.db") as db:
@@ -139,7 +134,6 @@ def test_a_schema_that_somebody_changed_is_told(cli, tmp_path: Path) -> None:
 
 @on_every_store
 @pytest.mark.req("R60")
-@pytest.mark.req("R43")
 def test_smoke_here_and_through_the_service_leaves_nothing(cli, launch, emulators) -> None:
     service = launch(**emulators.env)
     for line in ("smoke", f"smoke --url {service.url}"):
@@ -163,8 +157,6 @@ def test_smoke_here_and_through_the_service_leaves_nothing(cli, launch, emulator
 
 
 @pytest.mark.req("R60")
-@pytest.mark.req("R41")
-@pytest.mark.req("R40")
 def test_probes_without_the_service(cli, emulators, redis_server) -> None:
     cli("migrate up")
     code, answer = cli("external health", **emulators.env)
@@ -183,8 +175,6 @@ def test_probes_without_the_service(cli, emulators, redis_server) -> None:
 
 @on_every_store
 @pytest.mark.req("R60")
-@pytest.mark.req("R46")
-@pytest.mark.req("R10")
 def test_error_rate_is_strict_and_unknown_without_samples(cli, launch, until) -> None:
     service = launch(RELEASE_FAULT="errors:0.1")
     code, answer = cli("error-rate")
@@ -209,7 +199,6 @@ def test_error_rate_is_strict_and_unknown_without_samples(cli, launch, until) ->
 
 @on_every_store
 @pytest.mark.req("R60")
-@pytest.mark.req("R42")
 def test_verify_rollback(cli, launch, emulators) -> None:
     service = launch(**emulators.env, RELEASE_VERSION="1.4.2")
     line = f"verify-rollback --version 1.4.2 --min-processes 2 --schema 3 --url {service.url}"
@@ -233,8 +222,6 @@ def test_verify_rollback(cli, launch, emulators) -> None:
 
 
 @pytest.mark.req("R60")
-@pytest.mark.req("R31")
-@pytest.mark.defect("D39")
 def test_integrity_finds_more_than_a_count(cli, launch, emulators, tmp_path: Path) -> None:
     service = launch(**emulators.env)
     ids = [service.post(CASE).json()["id"] for _ in range(4)]

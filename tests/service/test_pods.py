@@ -9,10 +9,7 @@ CASE = {"patient_id": "pat-001", "symptoms": ["cough", "fever"]}
 
 
 @on_every_store
-@pytest.mark.req("R21")
 @pytest.mark.req("R61")
-@pytest.mark.defect("D5")
-@pytest.mark.defect("D27")
 def test_one_command_reaches_every_process_of_every_pod(launch, cli, emulators, store_env) -> None:
     pods = [launch(**emulators.env, POD_NAME=name, POD_UID=f"uid-{name}") for name in ("pod-a", "pod-b")]
     assert [pod.get("/api/health/database").status_code for pod in pods] == [200, 200]

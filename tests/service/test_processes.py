@@ -19,10 +19,6 @@ def pids(service) -> set[int]:
 
 
 @pytest.mark.req("R61")
-@pytest.mark.req("R20")
-@pytest.mark.req("R21")
-@pytest.mark.defect("D5")
-@pytest.mark.defect("D27")
 def test_a_flag_reaches_every_worker_without_restart(launch, cli) -> None:
     service = launch()
     workers = service.each_worker()
@@ -49,7 +45,6 @@ def test_a_flag_reaches_every_worker_without_restart(launch, cli) -> None:
     assert set(workers) == {process["pid"] for process in report["processes"]}, "a worker was restarted"
 
 
-@pytest.mark.req("R20")
 @pytest.mark.req("R60")
 def test_flags_are_set_while_the_service_is_down(launch, cli) -> None:
     launch().process.stop()
@@ -62,7 +57,6 @@ def test_flags_are_set_while_the_service_is_down(launch, cli) -> None:
 
 
 @pytest.mark.req("R61")
-@pytest.mark.defect("D27")
 def test_a_frozen_worker_is_no_proof_and_a_killed_one_is_replaced(launch, until) -> None:
     service = launch()
     workers = service.each_worker()
@@ -125,7 +119,6 @@ def test_without_the_control_store_the_view_stays_and_says_so(launch, until, tmp
 
 
 @pytest.mark.req("R61")
-@pytest.mark.req("R20")
 def test_a_process_that_never_saw_the_store_is_off(launch, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     service = launch(CONTROL_SQLITE_PATH=str(tmp_path / "file" / "control.db"))
@@ -159,7 +152,6 @@ def test_a_damaged_control_store_changes_nothing_and_is_reported(launch, until, 
 
 
 @pytest.mark.req("R59")
-@pytest.mark.req("R11")
 def test_a_graceful_stop_finishes_what_it_has_begun(launch, until) -> None:
     service = launch(RELEASE_FAULT="slow:1.5")
     answers: list[httpx2.Response] = []
@@ -197,7 +189,6 @@ def test_workers_do_not_outlive_their_parent(launch, until) -> None:
     until("the workers end", lambda: all(gone(pid) for pid in workers))
 
 
-@pytest.mark.req("R21")
 def test_agreement_is_never_assumed() -> None:
     state = initial_state({})
     values = {name: {"value": item.value} for name, item in state.settings.items()}

@@ -21,7 +21,6 @@ def cpu_s(pid: int) -> float:
 
 
 @pytest.mark.req("R59")
-@pytest.mark.req("R11")
 def test_ready_with_little_cpu(launch, emulators) -> None:
     service = launch(**emulators.env)
     pids = [service.process.popen.pid, *service.each_worker()]
@@ -31,7 +30,6 @@ def test_ready_with_little_cpu(launch, emulators) -> None:
     assert sum(spent) < 1.5, spent
 
 
-@pytest.mark.req("R44")
 def test_small_answers_do_not_wait_for_an_acknowledgement(steady) -> None:
     service = steady
     times = []
