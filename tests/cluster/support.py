@@ -66,12 +66,17 @@ http.server.ThreadingHTTPServer(("", 5000), Handler).serve_forever()
 """
 
 
+#: Where the rolling strategy is not what a test is about, all pods at once save it half of its time.
+AT_ONCE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}}
+
+
 def simple(
     name: str = "plain", *, release: str = "good", image: str = "1", fault: str = "", **options: Any
 ) -> manifests.Manifest:
-    """The small server in a release: `options` are those of `manifests.deployment`."""
+    """The small server in a release: `options` are those of `manifests.deployment`; `strategy=None` is the default's."""
     env = {"RELEASE_VERSION": release, "FAULT": fault, **options.pop("env", {})}
     options.setdefault("health_path", "/ready")
+    options.setdefault("strategy", AT_ONCE)
     return manifests.deployment(
         name, image=f"{manifests.PLAIN_IMAGE}:{image}", command=("python3", "-c", SERVER), env=env, **options
     )
@@ -181,6 +186,7 @@ class Case:
 
     Attributes:
         settings: sections of the profile that differ from `profile()`.
+        defaults: options of `simple` for every release.
         begin: a mark of the audit log from before the Deployment was there.
     """
 
@@ -192,6 +198,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     begin: int | None = None
+    defaults: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.begin is None:
@@ -248,6 +255,7 @@ class Case:
             {**self.settings, **settings},
             dict(self.env),
             self.begin,
+            dict(self.defaults),
         )
 
     def start(self, *args: str, **env: str) -> Command:
@@ -287,7 +295,7 @@ class Case:
 
     def release(self, version: str, *, wait: bool = True, **options: Any) -> None:
         """A pipeline releases this version; with `wait` until all pods run it."""
-        self.apply(simple(self.name, release=version, **options), manifests.service(self.name))
+        self.apply(simple(self.name, release=version, **{**self.defaults, **options}), manifests.service(self.name))
         if wait:
             self.cluster.rolled_out(self.namespace, self.name)
 

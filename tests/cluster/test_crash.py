@@ -24,7 +24,7 @@ from codeblue.engine.crashpoint import MOMENTS
 
 pytestmark = pytest.mark.cluster
 
-AT_ONCE, REPLICAS = 2, 2
+AT_ONCE, REPLICAS = 3, 2
 #: From the start of the process that resumes to its first step, less what it waited for a processor meanwhile: other
 #: work on the machine is not ours to answer for.
 FIRST_STEP_S = 3.0
@@ -75,7 +75,7 @@ def pool(cluster, tmp_path_factory):
         cases = []
         for number in range(AT_ONCE):
             namespace = stack.enter_context(cluster.namespace("crash"))
-            case = Case(cluster, namespace, tmp_path_factory.mktemp(f"crash{number}"))
+            case = Case(cluster, namespace, tmp_path_factory.mktemp(f"crash{number}"), defaults={"strategy": None})
             case.release("good", image="1", wait=False, replicas=REPLICAS)
             cases.append(case)
         for case in cases:

@@ -45,8 +45,7 @@ def everything_written(case: Case) -> bytes:
 
 
 @pytest.mark.done(9)
-@pytest.mark.req("R38", "B9", "R11")
-@pytest.mark.defect("D32", "D47")
+@pytest.mark.req("R11")
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_no_secret_leaves(case, postgres, store):
     """A daemon sees a failure, rolls back, verifies and reports; then a person looks at everything."""

@@ -91,12 +91,11 @@ class TestSqliteRecord(RecordContract):
         for store in stores:
             store.close()
 
-    @pytest.mark.req("B8", "B3")
+    @pytest.mark.req("B3")
     def test_several_processes_append_without_gaps(self, opened, path: Path) -> None:
         append_from_processes(OPEN_SQLITE, str(path), {})
         assert_no_gaps(opened())
 
-    @pytest.mark.req("B8")
     @pytest.mark.parametrize(
         "statement",
         [
@@ -135,7 +134,7 @@ class TestSqliteRecord(RecordContract):
         with pytest.raises(Unreachable):
             SqliteRecord(tmp_path / "record.db", "api", SystemClock())
 
-    @pytest.mark.req("R1", "B8")
+    @pytest.mark.req("R1")
     def test_a_full_disk_is_unreachable_and_later_it_goes_on_without_a_gap(self, tmp_path: Path) -> None:
         private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
         answer = subprocess.run(
@@ -205,12 +204,11 @@ class TestPostgresRecord(RecordContract):
         for store in stores:
             store.close()
 
-    @pytest.mark.req("B8", "B3")
+    @pytest.mark.req("B3")
     def test_several_processes_append_without_gaps(self, opened, url: str) -> None:
         append_from_processes(OPEN_POSTGRES, "-", {"DATABASE": url})
         assert_no_gaps(opened())
 
-    @pytest.mark.req("B8")
     @pytest.mark.parametrize(
         "statement",
         [
@@ -278,7 +276,6 @@ class TestPostgresRecord(RecordContract):
                 record.append(draft())
         assert record.append(draft()).seq == 1
 
-    @pytest.mark.req("B8")
     def test_a_role_that_may_only_read_and_insert_is_enough(self, opened, postgres: Postgres, url: str) -> None:
         opened().append(draft(n=1))
         name = url.rpartition("/")[2]

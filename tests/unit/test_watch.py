@@ -174,7 +174,7 @@ async def test_a_network_that_carries_no_probe_is_unknown(bench: Bench) -> None:
     assert bench.incidents == []
 
 
-@pytest.mark.req("R4", "B4", "R24")
+@pytest.mark.req("R4", "B4")
 @pytest.mark.done(10)
 async def test_the_fourth_failure_opens_one_incident_and_one_run(bench: Bench) -> None:
     await bench.bad_release()
@@ -213,7 +213,7 @@ async def test_three_failures_a_success_and_three_failures_do_nothing(bench: Ben
     assert bench.incidents == []
 
 
-@pytest.mark.req("R11", "R39", "R47", "B12")
+@pytest.mark.req("R11", "R39", "B12")
 @pytest.mark.done(10)
 async def test_a_rollback_is_verified_then_the_incident_is_mitigated_and_reported(bench: Bench) -> None:
     await bench.bad_release()

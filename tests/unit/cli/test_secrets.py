@@ -53,9 +53,8 @@ def watching_arguments(canaries: tuple[str, ...], found: set[str]) -> Iterator[N
         thread.join()
 
 
-@pytest.mark.req("R1", "R38", "B9")
+@pytest.mark.req("R1")
 @pytest.mark.done(9)
-@pytest.mark.defect("D32", "D47")
 def test_a_whole_rollback_shows_no_secret_anywhere(tmp_path: Path, postgres: Postgres) -> None:
     url = postgres.database()
     webhook = "https://hooks.slack.com/services/T0/B0/c4n4ry-W3bh00k"

@@ -61,7 +61,6 @@ def test_a_run_that_is_not_there_is_refused(home: Home, argv: tuple[str, ...]) -
     assert (document["schema"], document["exit_code"]) == ("codeblue/error/1", 3)
 
 
-@pytest.mark.req("R47")
 def test_incidents_are_listed_shown_and_reported(home: Home) -> None:
     home.tell(whole())
     assert f"{INCIDENT}  open      SEV1" in home.run("incident", "list").out
@@ -76,7 +75,7 @@ def test_incidents_are_listed_shown_and_reported(home: Home) -> None:
     assert "There is no incident" in answer.err
 
 
-@pytest.mark.req("R47", "R1")
+@pytest.mark.req("R1")
 @pytest.mark.defect("D51")
 def test_a_report_is_written_by_a_run_and_never_outside_its_directory(home: Home) -> None:
     home.tell(whole())
@@ -147,7 +146,6 @@ def test_an_abort_is_recorded(home: Home) -> None:
     assert home.record().read()[-1].kind == "run.abort_requested"
 
 
-@pytest.mark.req("B8")
 def test_an_audit_of_a_whole_record_is_whole(home: Home) -> None:
     home.tell(whole())
     answer = home.run("audit", "verify")
@@ -155,7 +153,6 @@ def test_an_audit_of_a_whole_record_is_whole(home: Home) -> None:
     assert (answer.code, answer.out) == (0, f"Whole: 12 events, head {head}\n")
 
 
-@pytest.mark.req("B8")
 @pytest.mark.parametrize(
     ("statement", "broken"),
     [

@@ -158,7 +158,6 @@ async def test_a_state_is_brought_about_and_seen(bench: Bench) -> None:
     assert all(e.run == RUN and e.actor == "engine" for e in bench.record.events)
 
 
-@pytest.mark.req("B9")
 async def test_the_body_of_a_change_is_never_recorded(bench: Bench) -> None:
     await bench.run(Switch())
     assert "secret body" not in str(bench.record.events)
@@ -407,7 +406,6 @@ async def test_an_abort_that_cannot_be_read_is_no_record(bench: Bench) -> None:
         await bench.run(Asked(Outcome.UNKNOWN))
 
 
-@pytest.mark.req("B9")
 async def test_a_defect_of_a_step_fails_the_step_and_shows_only_its_type(bench: Bench) -> None:
     result = await bench.run(Asked(KeyError("patient 4711")))
     assert not result.ok

@@ -101,8 +101,6 @@ def test_flags_keep_the_difference_between_a_switch_and_a_number() -> None:
     assert [type(value) for value in flags.values()] == [bool, int, int, bool]
 
 
-@pytest.mark.req("R2")
-@pytest.mark.req("R3")
 def test_all_nine_people_can_be_named() -> None:
     contacts = load_text(full()).contacts
     assert contacts is not None

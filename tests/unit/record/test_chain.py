@@ -22,7 +22,6 @@ def chain(length: int = 5) -> list[Event]:
     return story.events
 
 
-@pytest.mark.req("B8")
 def test_a_whole_chain_is_whole() -> None:
     assert broken_at(chain()) is None
     assert broken_at([]) is None
@@ -44,7 +43,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.req("B8")
 @pytest.mark.parametrize("name", [f.name for f in fields(Event)])
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_each_field_that_is_changed_is_found_at_its_event(name: str, place: int) -> None:
@@ -55,7 +53,6 @@ def test_each_field_that_is_changed_is_found_at_its_event(name: str, place: int)
     assert f"event {place + 1} " in broken
 
 
-@pytest.mark.req("B8")
 def test_who_changes_an_event_and_computes_its_hash_anew_is_found_at_the_next() -> None:
     events = chain()
     forged = replace(events[2], data={"n": 77})
@@ -63,7 +60,6 @@ def test_who_changes_an_event_and_computes_its_hash_anew_is_found_at_the_next() 
     assert broken_at(events) == "event 4 is not chained to the event before it"
 
 
-@pytest.mark.req("B8")
 @given(st.integers(2, 8), st.data())
 def test_removing_and_reordering_is_found(length: int, data: st.DataObject) -> None:
     events = chain(length)
@@ -76,7 +72,6 @@ def test_removing_and_reordering_is_found(length: int, data: st.DataObject) -> N
     assert broken_at([*events, events[-1]]) is not None
 
 
-@pytest.mark.req("B8")
 def test_a_chain_that_was_cut_has_another_head_so_an_anchored_head_finds_it() -> None:
     """A chain alone cannot know its own length; that is what the anchor outside is for."""
     events = chain()
@@ -85,7 +80,6 @@ def test_a_chain_that_was_cut_has_another_head_so_an_anchored_head_finds_it() ->
     assert len({e.hash for e in events}) == len(events)
 
 
-@pytest.mark.req("B8")
 @given(
     st.dictionaries(st.text(max_size=5), st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=9), max_size=4),
     st.text(max_size=9),

@@ -18,7 +18,7 @@ def line(lines: list[str], start: str) -> str:
     return found
 
 
-@pytest.mark.req("R47", "B12")
+@pytest.mark.req("B12")
 def test_every_fact_links_to_its_event() -> None:
     story = whole()
     story.add("incident.mitigated", {"why": "healthy for 30 s"}, incident=INCIDENT)
@@ -38,7 +38,6 @@ def test_every_fact_links_to_its_event() -> None:
     assert f"Record: events 1 to 13, head `{story.events[-1].hash}`." in lines
 
 
-@pytest.mark.req("R47")
 @pytest.mark.defect("D51")
 def test_what_is_unknown_reads_not_recorded() -> None:
     story = Story()
@@ -54,7 +53,6 @@ def test_what_is_unknown_reads_not_recorded() -> None:
     assert "[TO BE FILLED]" not in "\n".join(lines)
 
 
-@pytest.mark.req("R47")
 def test_the_timeline_has_every_event_for_people_and_no_other_incident() -> None:
     story = whole()
     story.opened("inc-20260105t040000z-cccccc", why="another one")
@@ -77,7 +75,6 @@ ATTACKS = (
 )
 
 
-@pytest.mark.req("B9", "R47")
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_text_of_others_adds_no_line_no_cell_and_no_markup(attack: str) -> None:
     def with_text(text: str) -> list[str]:

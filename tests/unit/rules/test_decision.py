@@ -35,7 +35,7 @@ def decided(
     return decide(verdicts or (FIRED,), workload(standing), choice, past=past, limits=limits, at=NOW)
 
 
-@pytest.mark.req("B4", "R24")
+@pytest.mark.req("B4")
 def test_a_breach_of_an_unproven_release_rolls_back_and_says_why() -> None:
     decision = decided()
     assert decision.action is Action.ROLLBACK

@@ -139,7 +139,7 @@ async def test_a_command_that_fails_or_does_not_end_fails_it(lab: Lab, name: str
     assert lab.commands.ran.count(name) == 1
 
 
-@pytest.mark.req("R42", "B7")
+@pytest.mark.req("R42")
 @pytest.mark.defect("D27")
 @pytest.mark.parametrize(
     ("body", "why"),

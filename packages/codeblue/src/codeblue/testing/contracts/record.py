@@ -32,7 +32,6 @@ class RecordContract:
         """The store under test."""
         return opened()
 
-    @pytest.mark.req("B8")
     def test_an_event_gets_its_place_in_the_chain(self, record: RecordStore) -> None:
         first, second = record.append(draft(n=1)), record.append(draft(n=2))
         assert (first.seq, first.previous) == (1, GENESIS)
@@ -103,7 +102,6 @@ class RecordContract:
         assert other.append(draft(n=2)).seq == 1
         assert [e.data["n"] for e in record.read()] == [1]
 
-    @pytest.mark.req("B8")
     def test_two_clients_write_one_chain(self, record: RecordStore, opened: Opened) -> None:
         other = opened()
         for n in range(6):
