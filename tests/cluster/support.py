@@ -73,7 +73,7 @@ AT_ONCE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUn
 def simple(
     name: str = "plain", *, release: str = "good", image: str = "1", fault: str = "", **options: Any
 ) -> manifests.Manifest:
-    """The small server in a release: `options` are those of `manifests.deployment`; `strategy=None` is the default's."""
+    """The small server in a release: `options` are those of `manifests.deployment`."""
     env = {"RELEASE_VERSION": release, "FAULT": fault, **options.pop("env", {})}
     options.setdefault("health_path", "/ready")
     options.setdefault("strategy", AT_ONCE)
