@@ -19,7 +19,7 @@ T = TypeVar("T")
 CLEAN = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
 
 
-def until(what: str, look: Callable[[], T], limit_s: float = 10.0) -> T:
+def until(what: str, look: Callable[[], T], limit_s: float = 30.0) -> T:
     """Ask until the answer is true; fail with its name when the limit is over."""
     deadline = time.monotonic() + limit_s
     while True:
@@ -57,7 +57,7 @@ class Process:
                 self._listening.put(json.loads(line))
         self._listening.put(None)
 
-    def listening(self, limit_s: float = 15.0) -> dict[str, Any]:
+    def listening(self, limit_s: float = 30.0) -> dict[str, Any]:
         """The line that says on which port it listens."""
         found = self._listening.get(timeout=limit_s)
         assert found is not None, f"ended without listening: {''.join(self.lines)}"
@@ -67,13 +67,13 @@ class Process:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def wait(self, limit_s: float = 10.0) -> int:
+    def wait(self, limit_s: float = 30.0) -> int:
         """The exit code."""
         code = self.popen.wait(timeout=limit_s)
         self._reader.join(timeout=5)
         return code
 
-    def stop(self, limit_s: float = 15.0) -> int:
+    def stop(self, limit_s: float = 30.0) -> int:
         """SIGTERM, then the exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)

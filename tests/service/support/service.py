@@ -62,7 +62,7 @@ class Service:
         assert answer.status_code == 200, answer.text
         until(f"{name}={value} everywhere", lambda: self.processes()["agreed"])
 
-    def each_worker(self, count: int = 2, limit_s: float = 10.0) -> dict[int, httpx2.Client]:
+    def each_worker(self, count: int = 2, limit_s: float = 30.0) -> dict[int, httpx2.Client]:
         """One client per worker process, each with a connection of its own that stays at that worker."""
         found: dict[int, httpx2.Client] = {}
         deadline = time.monotonic() + limit_s
