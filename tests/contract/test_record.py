@@ -18,6 +18,7 @@ from codeblue.adapters.record import postgres as postgres_module
 from codeblue.adapters.record.postgres import PostgresRecord
 from codeblue.adapters.record.sqlite import SqliteRecord
 from codeblue.model.errors import ExitCode, Unreachable
+from codeblue.model.event import Draft
 from codeblue.model.secret import Secret
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import broken_at
@@ -135,6 +136,19 @@ class TestSqliteRecord(RecordContract):
             SqliteRecord(tmp_path / "record.db", "api", SystemClock())
 
     @pytest.mark.req("R1")
+    def test_a_file_that_was_removed_or_replaced_takes_no_event_that_would_be_lost(self, tmp_path: Path) -> None:
+        path = tmp_path / "record.db"
+        store = SqliteRecord(path, "api", SystemClock())
+        event = Draft("test.happened", "test", {})
+        store.append(event)
+        path.rename(tmp_path / "elsewhere.db")
+        with pytest.raises(Unreachable, match="could not be written"):
+            store.append(event)
+        SqliteRecord(path, "api", SystemClock()).close()
+        with pytest.raises(Unreachable, match="another file"):
+            store.append(event)
+        store.close()
+
     def test_a_full_disk_is_unreachable_and_later_it_goes_on_without_a_gap(self, tmp_path: Path) -> None:
         private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
         answer = subprocess.run(

@@ -346,3 +346,38 @@ async def test_a_defect_ends_a_run_and_tells_only_its_type(lab: Lab, lamp: Lamp)
     assert (run.state, run.exit_code) == (RunState.FAILED, ExitCode.FAILED)
     assert "KeyError" in run.why
     assert "4711" not in str(lab.record.events)
+
+
+@pytest.mark.req("B3", "R1")
+async def test_what_a_check_saw_before_a_crash_is_no_proof_afterwards(lab: Lab, lamp: Lamp) -> None:
+    lamp.made = [Switch(id="first"), Asked(Outcome.OK), Switch(id="last")]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    remembered: dict[str, StepResult] = {}
+
+    async def durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
+        if name not in remembered:
+            remembered[name] = await work()
+            if name == "last":
+                raise Crash
+        return remembered[name]
+
+    with pytest.raises(Crash):
+        await lab.runs.execute(run.id, durably)
+    lamp.made[1] = Asked(Outcome.BREACH, final=True)
+    await lab.runs.execute(run.id, durably)
+    ended = lab.runs.get(run.id)
+    assert (ended.state, ended.exit_code) == (RunState.FAILED, ExitCode.FAILED)
+    assert ended.why.startswith("it is breach")
+
+
+@pytest.mark.req("B3")
+async def test_a_run_that_is_found_long_after_its_deadline_gets_its_time_to_end(lab: Lab, lamp: Lamp) -> None:
+    lamp.made = [Switch()]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    with pytest.raises(Crash):
+        await lab.runs.execute(run.id, dies_after("switch"))
+    lab.clock.advance(3600)
+    waiting = asyncio.create_task(lab.runs.wait(run.id))
+    await asyncio.sleep(0)
+    await lab.execute(run.id)
+    assert (await waiting).state.ended

@@ -175,20 +175,26 @@ class Watch:
     async def _after_run(self, seen: Workload) -> str:
         """A rollback that ended well is followed by the verification; that one proven, the incident is mitigated.
 
-        Without a run of ours (mode observe, a cause elsewhere) it is mitigated when everything stayed healthy.
+        Without a run of ours that helped (mode observe, a cause elsewhere, an aborted run) it is mitigated when everything
+        stayed healthy: an incident that is over must not keep the loop from the next one.
         """
         incident = self._incident()
         if incident is None:
             return await self._overdue_report()
         if not incident.runs:
             healthy_s = self.soak.seconds(self._steady())
-            if healthy_s < self.world.profile.verify.stable_for or not self._last_ok():
+            if not self._recovered(healthy_s):
                 return ""
             return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
         last = self._last_run(incident)
         if last is None or not last.state.ended:
             return ""
         if last.state is not RunState.DONE:
+            healthy_s = self.soak.seconds(self._steady())
+            if last.state is not RunState.FAILED and self._recovered(
+                healthy_s
+            ):  # aborted or refused: nothing was tried
+                return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without {last.id}")
             return "" if self._reported(incident) else await self._report(incident, "its run did not succeed")
         if last.runbook != "quick_rollback":
             return await self._mitigated(incident, f"{seen.template.label} is proven healthy ({last.id})")
@@ -229,6 +235,9 @@ class Watch:
     def _steady(self) -> datetime:
         """A time that only differences are taken of: a clock that is set right must not lengthen a soak."""
         return datetime.fromtimestamp(self.world.clock.monotonic(), UTC)
+
+    def _recovered(self, healthy_s: float) -> bool:
+        return healthy_s > 0 and healthy_s >= self.world.profile.verify.stable_for and self._last_ok()
 
     def _last_ok(self) -> bool:
         return bool(self.rounds) and self.rounds[-1].outcome is Outcome.OK

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -66,15 +66,23 @@ def run_app(app: App, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("Interrupted.")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
-        return int(ExitCode.DONE)
+    except BrokenPipeError:  # of a help page in a pager; results and progress go through `emit`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FAILED)
     return int(result) if isinstance(result, int) else int(ExitCode.DONE)
 
 
 def say(text: str) -> None:
     """A line for people, on standard error: standard output belongs to the result."""
-    print(printable(text), file=sys.stderr, flush=True)
+    emit(printable(text), sys.stderr)
+
+
+def emit(line: str, stream: TextIO) -> None:
+    """Print a line. Whoever read it may be gone (`| head`): no reason to leave a run alone, so we go on silently."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def printable(text: str) -> str:
@@ -85,9 +93,9 @@ def printable(text: str) -> str:
 def show(common: Common, document: Mapping[str, Any], text: str) -> None:
     """The result of a verb: the document with --json, else the text."""
     if common.json:
-        print(json.dumps(document, ensure_ascii=False), flush=True)
+        emit(json.dumps(document), sys.stdout)
     else:
-        print(printable(text), flush=True)
+        emit(printable(text), sys.stdout)
 
 
 def _report(error: CodeBlueError, as_json: bool) -> int:
@@ -98,7 +106,7 @@ def _report(error: CodeBlueError, as_json: bool) -> int:
             "remedy": error.remedy,
             "exit_code": int(error.exit_code),
         }
-        print(json.dumps(document, ensure_ascii=False), flush=True)
+        emit(json.dumps(document), sys.stdout)
     else:
         say(error.message)
         if error.remedy:

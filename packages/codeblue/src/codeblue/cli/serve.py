@@ -7,7 +7,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from codeblue.cli.frame import Common, say
+from codeblue.cli.frame import Common, emit, printable, say
 from codeblue.model.errors import CodeBlueError, ExitCode, LeaseLost
 
 _DEFAULT = Common()
@@ -26,9 +26,9 @@ def serve(*, common: Common = _DEFAULT) -> int:
     def sentence(text: str) -> None:
         at = datetime.now(UTC)
         if common.json:
-            print(json.dumps({"at": at.isoformat(), "sentence": text}, ensure_ascii=False), flush=True)
+            emit(json.dumps({"at": at.isoformat(), "sentence": text}), sys.stdout)
         else:
-            print(f"{at:%H:%M:%S} {text}", flush=True)
+            emit(printable(f"{at:%H:%M:%S} {text}"), sys.stdout)
 
     def stand_down(error: CodeBlueError) -> None:
         # what still runs in this process may record nothing more: it ends, and whoever started it starts it anew

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.engine.state import Owner
 from codeblue.model.change import Fence
-from codeblue.model.errors import CodeBlueError, ExitCode, LeaseHeld, LeaseLost, Refused
+from codeblue.model.errors import CodeBlueError, ExitCode, Failed, LeaseHeld, LeaseLost, Refused, Unreachable
 from codeblue.record.incidents import INCIDENT_KINDS, open_incident
-from codeblue.record.runs import RunView
+from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
 from codeblue.wiring import App, engine_database, holder_name, open_app
 
@@ -119,6 +119,20 @@ def _nothing_changed() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _begun(run: RunView) -> Iterator[None]:
+    """An error from here on cannot say that nothing was changed: the command failed, and the run may go on."""
+    try:
+        yield
+    except Unreachable as error:
+        if run.state is RunState.REQUESTED and "withdrawn" in error.message:
+            raise
+        raise Failed(
+            f"The run can no longer be followed: {error.message}",
+            remedy=f"Look at the workload itself; `codeblue run resume {run.id}` goes on with the run.",
+        ) from error
+
+
 def _load_engine() -> None:
     """DBOS takes longer to import than all else."""
     import codeblue.engine.engine  # noqa: F401
@@ -131,6 +145,7 @@ class _Engine:
         self._app = app
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self.runs = Runs(app.record, app.world, self._keeper.fence)
+        self._begun = False
 
     async def __aenter__(self) -> "_Engine":
         me = Owner(holder_name(), "command", os.getpid())
@@ -155,13 +170,15 @@ class _Engine:
         return self
 
     async def run(self, common: Common, run: RunView) -> int:
+        self._begun = True
         await self._engine.take_up()
-        with Progress(run, quiet=common.json) as progress:
+        with Progress(run, quiet=common.json) as progress, _begun(run):
             ended = await self._engine.wait(run.id, progress.update)
         return _result(common, ended)
 
     async def __aexit__(self, *_: object) -> None:
-        await self._keeper.release()
+        with suppress(CodeBlueError):  # it runs out by itself, and is no part of the result
+            await self._keeper.release()
         await self._app.close()
         self._app.state.disown()
 
@@ -170,7 +187,7 @@ class _Engine:
         say(f"Next: {error.remedy}" if error.remedy else "This command stands down.")
         say("What was begun is recorded: `codeblue run list`, then resume or abort it.")
         sys.stdout.flush()
-        os._exit(int(error.exit_code if isinstance(error, LeaseLost) else ExitCode.FAILED))
+        os._exit(int(ExitCode.FAILED if self._begun else error.exit_code))
 
 
 async def _watch_here(app: App, common: Common, runs: Runs, run: RunView) -> int:
@@ -194,7 +211,7 @@ async def _watch_here(app: App, common: Common, runs: Runs, run: RunView) -> int
 async def _follow(app: App, common: Common, run: RunView) -> int:
     """Watch a run that the daemon executes."""
     runs = Runs(app.record, app.world, _no_fence)
-    with Progress(run, quiet=common.json) as progress:
+    with Progress(run, quiet=common.json) as progress, _begun(run):
         run = await runs.wait(run.id, progress.update)
     await app.close()
     return _result(common, run)

@@ -45,14 +45,17 @@ class SqliteRecord:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            self._file = _identity(path)
         except (sqlite3.Error, OSError) as error:
             raise self._unreachable("opened", error) from error
 
     def append(self, draft: Draft) -> Event:
         try:
             with self._lock:
+                if _identity(self._path) != self._file:
+                    raise OSError("another file is in its place, what we would write would be lost")
                 return self._append(draft)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._unreachable("written", error) from error
 
     def _append(self, draft: Draft) -> Event:
@@ -93,3 +96,9 @@ class SqliteRecord:
             f"The record {self._path} could not be {what}: {error}. Nothing goes on without a record.",
             remedy="Free the disk or repair the permissions, or point state.directory at another disk.",
         )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Device and inode: a file that was removed or replaced under an open connection is another file."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
