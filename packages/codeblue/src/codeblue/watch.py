@@ -175,8 +175,8 @@ class Watch:
     async def _after_run(self, seen: Workload) -> str:
         """A rollback that ended well is followed by the verification; that one proven, the incident is mitigated.
 
-        Without a run of ours that helped (mode observe, a cause elsewhere, an aborted run) it is mitigated when everything
-        stayed healthy: an incident that is over must not keep the loop from the next one.
+        Without a run of ours (mode observe, a cause elsewhere, an aborted one) it is mitigated when everything stayed
+        healthy: an incident that is over must not keep the loop from the next one.
         """
         incident = self._incident()
         if incident is None:
