@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
-from tests.process import Process, until
+from tests.process import Process, stopped, until
 
 BUILD = Path(__file__).parents[1] / "testbed" / "mongodb" / "build"
 START_LIMIT_S, BUILD_LIMIT_S = 30.0, 300.0
@@ -67,6 +67,8 @@ class MongoDb:
         """Keeps its connections and answers nothing."""
         self.process.popen.send_signal(signal.SIGSTOP)
         try:
+            # a signal stops thread by thread, and one that still runs answers a last question
+            until("every thread of the server stands still", lambda: stopped(self.process.popen.pid))
             yield
         finally:
             self.process.popen.send_signal(signal.SIGCONT)

@@ -11,12 +11,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 T = TypeVar("T")
 CLEAN = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
+
+
+def stopped(pid: int) -> bool:
+    """Whether every thread of a process stands still (SIGSTOP)."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(") ")[2][0] == "T" for stat in threads)
 
 
 def until(what: str, look: Callable[[], T], limit_s: float = 30.0) -> T:
