@@ -105,6 +105,7 @@ def test_a_standby_takes_over_from_a_frozen_daemon_whose_late_patch_is_refused(a
             took_s = time.monotonic() - begun
             print(f"taken over {took_s:.1f} s after the freeze (lease of 5 s)")
             standby.until("is mitigated", timeout_s=150)
+            wait_until("the standby's report to be written", lambda: all_ended(second), timeout_s=30)
             acting.assert_runs("good", replicas=2)
             assert acting.changes(mark) == 1
             before = events(postgres, url)
@@ -124,6 +125,12 @@ def test_a_standby_takes_over_from_a_frozen_daemon_whose_late_patch_is_refused(a
         assert len(incidents(second)) == 1
         assert second.run("audit", "verify").code == 0
         assert took_s < 30
+
+
+def all_ended(case: Case) -> bool:
+    """The loop's last run, the report's, and with it all others."""
+    states = {run["runbook"]: run["state"] for run in case.runs()}
+    return "incident_report" in states and set(states.values()) == {"done"}
 
 
 def events(postgres, url: str) -> list[str]:
