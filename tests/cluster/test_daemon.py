@@ -94,7 +94,8 @@ def test_a_standby_takes_over_from_a_frozen_daemon_whose_late_patch_is_refused(a
     for machine in (first, second):
         machine.env["CODEBLUE_DATABASE"] = url
     mark = acting.cluster.mark()
-    with first.daemon(CODEBLUE_FREEZE_AT="template.intended") as frozen:
+    # its next renewal would find out first, and then there would be no late patch to refuse
+    with first.daemon(CODEBLUE_FREEZE_AT="template.intended", CODEBLUE_HANG_AT="lease.renewing") as frozen:
         frozen.until("0 consecutive failures")
         with second.daemon() as standby:
             standby.until("standing by")

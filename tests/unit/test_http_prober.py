@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from codeblue.adapters.http_prober import Exchange, Failure, HttpProber, direct
+from codeblue.adapters.http_prober import BODY_LIMIT, Exchange, Failure, HttpProber, direct
 from codeblue.model.health import Outcome
 from codeblue.ports.platform import Place
 
@@ -180,7 +180,31 @@ async def test_a_slow_drip_ends_at_the_limit(prober: HttpProber, headers_too: bo
     assert Failure.SLOW in probe.detail
 
 
-async def test_a_huge_body_is_left_unread(prober: HttpProber) -> None:
+@pytest.mark.req("R4")
+@pytest.mark.parametrize("said", ["failed", "fail", "DOWN", "error"])
+async def test_a_200_that_says_of_itself_that_it_failed_is_a_breach(prober: HttpProber, said: str) -> None:
+    async with serving(says(200, json.dumps({"status": said}).encode())) as place:
+        probe = await prober.get(place, "/", timeout_s=2)
+    assert (probe.outcome, probe.status) == (Outcome.BREACH, 200)
+    assert f"says '{said.lower()}'" in probe.detail
+
+
+@pytest.mark.parametrize("said", ["ok", "degraded", "pass", "warn", "patient Ada failed", 3, None, ["failed"]])
+async def test_any_other_word_of_a_200_is_none_of_our_business(prober: HttpProber, said: object) -> None:
+    async with serving(says(200, json.dumps({"status": said}).encode())) as place:
+        probe = await prober.get(place, "/", timeout_s=2)
+    assert probe.outcome is Outcome.OK
+    assert "Ada" not in probe.detail
+
+
+async def test_a_large_answer_with_an_end_is_complete_and_its_start_is_kept(prober: HttpProber) -> None:
+    async with serving(says(200, b"x" * 1_000_000, "text/html")) as place:
+        probe, body = await prober.read(place, "/", timeout_s=5)
+    assert probe.outcome is Outcome.OK
+    assert body == b"x" * BODY_LIMIT
+
+
+async def test_an_answer_without_an_end_is_a_breach_and_fills_no_memory(prober: HttpProber) -> None:
     sent = 0
 
     async def flood(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -193,7 +217,8 @@ async def test_a_huge_body_is_left_unread(prober: HttpProber) -> None:
 
     async with serving(flood) as place:
         probe = await prober.get(place, "/", timeout_s=5)
-    assert (probe.outcome, probe.version) == (Outcome.OK, "3")
+    assert (probe.outcome, probe.version) == (Outcome.BREACH, "3")
+    assert Failure.ENDLESS in probe.detail
     assert sent < 64 * 1024 * 1024
 
 

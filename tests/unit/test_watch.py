@@ -1,8 +1,10 @@
 """The loop: every cycle is one sentence, and this is what it says and does."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.unit.profile.faults import LOCAL
 from tests.unit.world import PERSON, Lab
 
 from codeblue.engine.runs import make_plan
@@ -10,6 +12,7 @@ from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome
 from codeblue.model.release import Standing
+from codeblue.profile.load import load_text
 from codeblue.record.chain import broken_at
 from codeblue.record.incidents import IncidentView, fold_incidents
 from codeblue.record.runs import RunState
@@ -361,6 +364,34 @@ async def test_a_known_good_release_that_fails_is_for_people(bench: Bench) -> No
 
 
 @pytest.mark.req("R10", "B2")
+@pytest.mark.req("R10")
+async def test_the_literal_policy_leaves_a_known_good_release_too() -> None:
+    bench = Bench()
+    bench.world = replace(bench.world, profile=load_text(LOCAL + PROFILE.format(mode="act") + "  policy: literal\n"))
+    bench.runs.world = bench.world
+    bench.good("1.0", "2.0")
+    await bench.deploy("2.0")
+    bench.sick("2.0")
+    await bench.story(6)
+    assert bench.cluster.template.version == "1.0"
+
+
+@pytest.mark.req("R1")
+async def test_a_rollback_that_nobody_began_in_time_is_decided_anew(bench: Bench) -> None:
+    bench.good("1.0")
+    await bench.deploy("2.0")
+    bench.sick("2.0")
+    await bench.cycles(4)
+    (stale,) = bench.runs.unfinished()
+    await bench.clock.sleep(300)  # everybody was dead
+    await bench.engine()
+    assert bench.runs.get(stale.id).state is RunState.EXPIRED
+    assert "rolling back" in await bench.cycle()
+    await bench.story(3)
+    assert bench.cluster.template.version == "1.0"
+    assert len(fold_incidents(bench.record.read())) == 1
+
+
 async def test_without_a_target_it_is_said_and_paged(bench: Bench) -> None:
     await bench.deploy("2.0", settle_s=20.0)
     bench.sick("2.0")

@@ -10,7 +10,7 @@ from tests.unit.engine.test_executor import Asked, Switch
 from tests.unit.world import PERSON, Lab, at_once
 
 from codeblue.engine.executor import NoRecord, StepResult
-from codeblue.engine.runs import APPROVAL_S, make_plan
+from codeblue.engine.runs import APPROVAL_S, EXPIRES_S, make_plan
 from codeblue.model.errors import ExitCode, Failed, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome
@@ -49,12 +49,16 @@ class Look(Lamp):
     name, changes = "look", False
 
 
+class Slow(Lamp):
+    name, yields = "slow", True
+
+
 @pytest.fixture
 def lamp() -> Iterator[Lamp]:
-    lamp, look = Lamp(), Look()
-    registry.RUNBOOKS |= {"lamp": lamp, "look": look}
+    lamp = Lamp()
+    registry.RUNBOOKS |= {"lamp": lamp, "look": Look(), "slow": Slow()}
     yield lamp
-    del registry.RUNBOOKS["lamp"], registry.RUNBOOKS["look"]
+    del registry.RUNBOOKS["lamp"], registry.RUNBOOKS["look"], registry.RUNBOOKS["slow"]
 
 
 @pytest.fixture
@@ -106,6 +110,46 @@ async def test_a_second_run_that_changes_something_is_refused_while_one_is_unfin
     lab.runs.request(look, actor=PERSON, reason="looking is always possible")
     await lab.execute(first.id)
     lab.runs.request(plan, actor=PERSON, reason="r")
+
+
+@pytest.mark.req("R11")
+async def test_an_unfinished_run_that_gives_way_is_stopped_and_keeps_nobody_waiting(lab: Lab) -> None:
+    plan, slow = await make_plan("lamp", "", lab.world), await make_plan("slow", "", lab.world)
+    first = lab.runs.request(slow, actor="watch", reason="r")
+    with pytest.raises(Refused, match=first.id):
+        lab.runs.request(slow, actor=PERSON, reason="two that give way do not give way to each other")
+    second = lab.runs.request(plan, actor=PERSON, reason="r")
+    assert lab.runs.get(first.id).aborted_by == PERSON
+    assert (await lab.execute(first.id)).state is RunState.ABORTED
+    assert (await lab.execute(second.id)).state is RunState.DONE
+
+
+@pytest.mark.req("R11")
+async def test_a_run_does_not_give_way_to_one_that_only_looks_and_a_rollback_to_nobody(lab: Lab) -> None:
+    plan, slow = await make_plan("lamp", "", lab.world), await make_plan("slow", "", lab.world)
+    look = await make_plan("look", "", lab.world)
+    first = lab.runs.request(slow, actor="watch", reason="r")
+    lab.runs.request(look, actor=PERSON, reason="r")
+    assert not lab.runs.get(first.id).aborted_by
+    second = lab.runs.request(plan, actor=PERSON, reason="r")
+    await lab.execute(first.id)
+    with pytest.raises(Refused, match=second.id):
+        lab.runs.request(slow, actor=PERSON, reason="r")
+
+
+async def test_a_request_that_nobody_took_up_in_time_is_void(lab: Lab, lamp: Lamp) -> None:
+    """The one who asked is long gone when the next daemon comes: what they saw may be as well."""
+    switch = Switch()
+    lamp.made = [switch]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    await lab.clock.sleep(EXPIRES_S + 1)
+    run = await lab.execute(run.id)
+    assert (run.state, run.exit_code) == (RunState.EXPIRED, ExitCode.UNREACHABLE)
+    assert "Nothing was changed" in run.why
+    assert lab.kinds(run.id) == ["run.requested", "run.ended"]
+    look = lab.runs.request(await make_plan("look", "", lab.world), actor="watch", reason="r")
+    await lab.clock.sleep(EXPIRES_S + 1)
+    assert (await lab.execute(look.id)).state is RunState.DONE, "looking is never too late"
 
 
 async def test_a_run_that_only_looks_hinders_nobody(lab: Lab) -> None:

@@ -378,6 +378,31 @@ async def test_a_person_can_name_a_revision_by_number_or_version(to: str) -> Non
     assert "named by you, unproven" in run.inputs["because"]
 
 
+@pytest.mark.req("B2", "R11")
+async def test_a_known_good_release_is_left_only_when_a_person_names_where_to() -> None:
+    """The same command twice must not walk back through good releases, and quarantine them one by one."""
+    lab = Lab(TEMPO)
+    lab.good("1.0", "2.0")
+    await lab.deploy("2.0")
+    error = await refused(lab)
+    assert "2.0" in error.message
+    assert "is known-good since" in error.message
+    assert "`--to 1` goes back to" in error.remedy
+    assert (await lab.platform.observe()).standing(memory_template("2.0")) is Standing.KNOWN_GOOD
+    run = await rolled_back(lab, to="1")
+    assert run.state is RunState.DONE
+    assert any("is known-good now, and will be quarantined" in note for note in run.inputs["notes"])
+    assert (await lab.platform.observe()).standing(memory_template("2.0")) is Standing.BAD
+
+
+@pytest.mark.req("R11")
+async def test_a_rollback_that_is_asked_for_again_says_that_all_is_well(lab: Lab) -> None:
+    assert (await rolled_back(lab)).state is RunState.DONE
+    error = await refused(lab)
+    assert "no bad release to roll back from" in error.message
+    assert "no known-good revision" not in error.message
+
+
 async def test_an_unknown_revision_is_refused_with_those_there_are(lab: Lab) -> None:
     error = await refused(lab, to="7")
     assert error.remedy == "The history has: 2 (2.0), 1 (1.0)."

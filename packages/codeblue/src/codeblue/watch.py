@@ -156,7 +156,8 @@ class Watch:
         if mode == "observe":
             return f"incident {incident.id}: would roll back (mode observe): {decision.sentence}"
         at_once = self.world.profile.runbooks.quick_rollback.at_once
-        plan = await self._plan("quick_rollback", Request(at_once=at_once))
+        literal = self.world.profile.triggers.policy == "literal"
+        plan = await self._plan("quick_rollback", Request(at_once=at_once, leave_known_good=literal))
         if isinstance(plan, str):
             return f"incident {incident.id}: {plan}"
         run = self.runs.request(
@@ -181,13 +182,13 @@ class Watch:
         incident = self._incident()
         if incident is None:
             return await self._overdue_report()
-        if not incident.runs:
+        last = self._last_run(incident)
+        if last is None:
             healthy_s = self.soak.seconds(self._steady())
             if not self._recovered(healthy_s):
                 return ""
             return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
-        last = self._last_run(incident)
-        if last is None or not last.state.ended:
+        if not last.state.ended:
             return ""
         if last.state is not RunState.DONE:
             healthy_s = self.soak.seconds(self._steady())
@@ -226,7 +227,8 @@ class Watch:
 
     def _last_run(self, incident: IncidentView) -> RunView | None:
         runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
-        return next((r for r in reversed(runs) if r.runbook != "incident_report"), None)
+        ours = [r for r in runs if r.runbook != "incident_report" and r.state is not RunState.EXPIRED]
+        return ours[-1] if ours else None
 
     def _reported(self, incident: IncidentView) -> bool:
         runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
@@ -261,9 +263,9 @@ class Watch:
         return fold_incidents(self.runs.record.read(incident=id_))[id_]
 
     def past_rollbacks(self) -> list[datetime]:
-        """When automatic rollbacks ended."""
+        """When automatic rollbacks ended; those that never began do not count."""
         runs = fold_runs(self.runs.record.read(kinds=RUN_KINDS)).values()
-        return [r.ended for r in runs if r.runbook == "quick_rollback" and r.actor == ACTOR and r.ended is not None]
+        return [r.ended for r in runs if r.runbook == "quick_rollback" and r.actor == ACTOR and r.started and r.ended]
 
     def _event(self, kind: str, data: object, incident: str = "") -> None:
         self.runs.record.append(Draft(kind, ACTOR, plain(data), incident=incident))

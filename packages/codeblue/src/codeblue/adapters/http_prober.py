@@ -21,8 +21,16 @@ import httpx2
 from codeblue.model.health import Outcome, Probe
 from codeblue.ports.platform import Place
 
-#: Bytes of a body that are read at most; a health answer is far smaller (R59).
+#: Bytes of a body that are kept at most; a health answer is far smaller (R59).
 BODY_LIMIT = 64 * 1024
+
+#: Bytes after which an answer counts as one without an end. A page of some size where health was meant is no failure
+#: (a kubelet's probe takes it for success as well), a stream that never ends is.
+ENDLESS = 8 * 1024 * 1024
+
+#: What a JSON answer may say of itself that outweighs its 2xx: R59's word, and those of the health+json draft
+#: (draft-inadarei-api-health-check, "fail", "error", "down").
+_FAILED = frozenset({"failed", "fail", "error", "down"})
 
 #: What a version may look like. Anything else in that field is not repeated: a body can hold patient data (B9).
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@/-]{0,127}")
@@ -39,6 +47,7 @@ class Failure(StrEnum):
     NAME = "the name does not resolve"
     TLS = "no TLS session"
     NETWORK = "the network did not carry the request"
+    ENDLESS = "the answer has no end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ Judgement = tuple[Outcome, str]
 Classify = Callable[[Exchange], Judgement]
 
 #: Failures that only the service itself can cause once a connection stands or is refused.
-_ITS_OWN = {Failure.REFUSED, Failure.RESET, Failure.SLOW, Failure.GARBLED}
+_ITS_OWN = {Failure.REFUSED, Failure.RESET, Failure.SLOW, Failure.GARBLED, Failure.ENDLESS}
 
 
 def direct(exchange: Exchange) -> Judgement:
@@ -89,9 +98,18 @@ def direct(exchange: Exchange) -> Judgement:
     if exchange.failure is not None:
         said = f"status {exchange.status}, then " if exchange.status is not None else ""
         return (Outcome.BREACH if exchange.failure in _ITS_OWN else Outcome.UNKNOWN), f"{said}{exchange.failure}"
-    if exchange.status is not None and 200 <= exchange.status < 300:
-        return Outcome.OK, f"status {exchange.status}"
-    return Outcome.BREACH, f"status {exchange.status}"
+    return by_status(exchange)
+
+
+def by_status(exchange: Exchange) -> Judgement:
+    """The judgement of a complete answer of the service itself: 2xx is healthy, unless its JSON says that it is not."""
+    if exchange.status is None or not 200 <= exchange.status < 300:
+        return Outcome.BREACH, f"status {exchange.status}"
+    body = exchange.json()
+    said = body.get("status") if isinstance(body, dict) else None
+    if isinstance(said, str) and said.lower() in _FAILED:
+        return Outcome.BREACH, f"status {exchange.status}, but the answer says {said.lower()!r}"
+    return Outcome.OK, f"status {exchange.status}"
 
 
 class HttpProber:
@@ -181,7 +199,10 @@ class HttpProber:
                 self._client.stream("GET", url, extensions={"trace": trace}) as answer,
             ):
                 seen = Exchange(url, answer.status_code, {k.lower(): v for k, v in answer.headers.items()})
-                return Exchange(url, seen.status, seen.headers, await _bounded(answer))
+                body = await _bounded(answer)
+                if body is not None:
+                    return Exchange(url, seen.status, seen.headers, body)
+                failure = Failure.ENDLESS
         except TimeoutError:
             failure = Failure.SLOW if connected else Failure.NO_CONNECTION
         except httpx2.ConnectError as error:
@@ -203,13 +224,17 @@ class HttpProber:
         return found if isinstance(found, str) and _VERSION.fullmatch(found) else ""
 
 
-async def _bounded(answer: httpx2.Response) -> bytes:
-    """The start of the body as it came over the wire; the rest is left unread, so that nobody can fill our memory."""
-    body = b""
+async def _bounded(answer: httpx2.Response) -> bytes | None:
+    """The start of the body as it came over the wire, once all of it came; None for one without an end.
+
+    The rest is dropped as it comes, so that nobody can fill our memory.
+    """
+    body, size = b"", 0
     async for part in answer.aiter_raw():
-        body += part
-        if len(body) > BODY_LIMIT:
-            return body[:BODY_LIMIT]
+        size += len(part)
+        body += part[: BODY_LIMIT - len(body)]
+        if size > ENDLESS:
+            return None
     return body
 
 

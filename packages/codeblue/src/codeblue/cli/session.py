@@ -23,6 +23,9 @@ from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
 from codeblue.wiring import App, engine_database, holder_name, open_app
 
+#: How long a command waits for another one to give way; a step that watches looks every few seconds.
+GIVE_WAY_S = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -64,7 +67,7 @@ async def _execute(
         threading.Thread(target=_load_engine, daemon=True).start()  # while the platform answers
     with _nothing_changed():
         if runbook(name).changes and not options.plan:
-            Runs(app.record, app.world, _no_fence).refuse_second()
+            Runs(app.record, app.world, _no_fence).refuse_second(runbook(name))
         plan = await make_plan(name, request, app.world)
     if options.plan:
         _show_plan(common, plan, app.world.platform.target)
@@ -88,6 +91,8 @@ async def _execute(
         return await _follow(app, common, run)
     async with AsyncExitStack() as stack:
         with _nothing_changed():
+            if owner is not None:
+                await _make_way(app, plan, who)
             engine = await stack.enter_async_context(_Engine(app))
             run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
         return await engine.run(common, run)
@@ -106,6 +111,16 @@ async def _resume(app: App, common: Common, run_id: str) -> int:
     threading.Thread(target=_load_engine, daemon=True).start()
     async with _Engine(app) as engine:
         return await engine.run(common, run)
+
+
+async def _make_way(app: App, plan: Plan, who: str) -> None:
+    """Another command acts with this state: if what it does gives way to ours, wait until it has."""
+    if not Runs(app.record, app.world, _no_fence).make_way(plan.runbook, who):
+        return
+    say("A run that gives way to this one is asked to stop.")
+    until = app.clock.monotonic() + GIVE_WAY_S
+    while app.state.owner() is not None and app.clock.monotonic() < until:
+        await app.clock.sleep(0.1)
 
 
 @contextmanager

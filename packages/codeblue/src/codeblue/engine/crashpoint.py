@@ -1,12 +1,13 @@
 """Named places where tests kill or freeze the process (B3), before and after each thing that must not happen twice."""
 
+import asyncio
 import os
 import signal
 
 #: What can happen at a step's point, in order.
 MOMENTS = ("started", "intended", "applied", "recorded", "ended")
 
-KILL_AT, FREEZE_AT = "CODEBLUE_KILL_AT", "CODEBLUE_FREEZE_AT"
+KILL_AT, FREEZE_AT, HANG_AT = "CODEBLUE_KILL_AT", "CODEBLUE_FREEZE_AT", "CODEBLUE_HANG_AT"
 
 
 def crashpoint(name: str) -> None:
@@ -20,3 +21,12 @@ def crashpoint(name: str) -> None:
     if os.environ.get(FREEZE_AT) == name:
         del os.environ[FREEZE_AT]
         os.kill(os.getpid(), signal.SIGSTOP)
+
+
+async def hangpoint(name: str) -> None:
+    """Hang for ever here when the environment says so, once the process was frozen; in production it never does.
+
+    So a test decides which of two coroutines is first after a freeze.
+    """
+    if os.environ.get(HANG_AT) == name and FREEZE_AT not in os.environ:
+        await asyncio.Event().wait()

@@ -73,7 +73,8 @@ class Engine:
                 continue
             if changing and self.runs.changes(run):
                 continue  # two were requested in the same moment; the later finds out in its preflight
-            changing = changing or self.runs.changes(run)
+            stops = run.aborted_by != ""  # it changes nothing any more, and what it puts back hinders nobody
+            changing = changing or (self.runs.changes(run) and not stops)
             if run.id not in self._taken:
                 self._taken.add(run.id)
                 with SetWorkflowID(run.id):

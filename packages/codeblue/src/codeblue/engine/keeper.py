@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from codeblue.engine.crashpoint import hangpoint
 from codeblue.model.change import Fence
 from codeblue.model.errors import CodeBlueError, LeaseLost
 from codeblue.ports.clock import Clock
@@ -62,6 +63,7 @@ class Keeper:
     async def _keep(self) -> None:
         while (fence := self._fence) is not None:
             await self._clock.sleep(self._duration_s / 3)
+            await hangpoint("lease.renewing")
             try:
                 await self._renew(fence)
             except LeaseLost as lost:

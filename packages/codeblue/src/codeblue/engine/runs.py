@@ -28,6 +28,9 @@ GRACE_S = 150.0
 #: How long a request may wait for the daemon that owns the state; one that does not take it up hangs.
 TAKE_UP_S = 30.0
 
+#: A request older than this is not begun any more: whoever asked is gone, and what they saw may be as well.
+EXPIRES_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -72,7 +75,8 @@ class Runs:
             Refused: another run that changes something is under way; one at a time (D7).
         """
         if plan.runbook.changes:
-            self.refuse_second()
+            self.refuse_second(plan.runbook)
+            self.make_way(plan.runbook, actor)
         id_ = new_id("run", self.world.clock.now())
         data = {
             "runbook": plan.runbook.name,
@@ -86,10 +90,10 @@ class Runs:
         self.record.append(Draft("run.requested", actor, data, run=id_, incident=incident))
         return self.get(id_)
 
-    def refuse_second(self) -> None:
+    def refuse_second(self, book: Runbook[Any]) -> None:
         """One run that changes something at a time (D7). Raises Refused, with what to do about the one under way."""
         for other in self.unfinished():
-            if not self.changes(other):
+            if not self.changes(other) or self._gives_way(other, book):
                 continue
             if other.state is RunState.WAITING:
                 raise Refused(
@@ -101,6 +105,19 @@ class Runs:
                 remedy=f"`codeblue run resume {other.id}` goes on with it; `codeblue run abort {other.id}` and then "
                 "resume ends it.",
             )
+
+    def make_way(self, book: Runbook[Any], actor: str) -> list[str]:
+        """Ask the unfinished runs that give way to this procedure to stop. Returns their ids."""
+        yielding = [r for r in self.unfinished() if self._gives_way(r, book)]
+        for run in yielding:
+            if not run.aborted_by:
+                why = f"gives way to {book.name}"
+                self.record.append(Draft("run.abort_requested", actor, {"why": why}, run=run.id, incident=run.incident))
+        return [r.id for r in yielding]
+
+    def _gives_way(self, run: RunView, book: Runbook[Any]) -> bool:
+        other = RUNBOOKS.get(run.runbook)
+        return book.changes and not book.yields and other is not None and other.yields
 
     def get(self, id_: str) -> RunView:
         """One run. Raises Refused for an id that the record does not have."""
@@ -193,6 +210,11 @@ class Runs:
             why = f"withdrawn by {run.aborted_by} before it began. Nothing was changed."
             self._ended(run, RunState.ABORTED, why, "", ExitCode.REFUSED)
             return
+        if run.state is RunState.REQUESTED and self._expired(run):
+            why = f"not begun within {EXPIRES_S:g} s of the request. Nothing was changed."
+            remedy = "Look at the service as it is now, then ask anew."
+            self._ended(run, RunState.EXPIRED, why, remedy, ExitCode.UNREACHABLE)
+            return
         if run.state in (RunState.REQUESTED, RunState.WAITING):
             if not await self._approved(run):
                 return
@@ -235,6 +257,9 @@ class Runs:
                 self._ended(run, state, f"{why}. Nothing was changed.", "", ExitCode.REFUSED)
                 return False
             await self.world.clock.sleep(0.5)
+
+    def _expired(self, run: RunView) -> bool:
+        return self.changes(run) and self.world.clock.now() > run.requested + timedelta(seconds=EXPIRES_S)
 
     def _start(self, run: RunView) -> None:
         deadline: datetime = self.world.clock.now() + timedelta(seconds=run.deadline_s)

@@ -10,8 +10,9 @@ class Prober(Protocol):
     """HTTP GETs with a limit each; never raises for an answer, or for the lack of one."""
 
     async def get(self, place: Place, path: str, *, timeout_s: float) -> Probe:
-        """One GET. OK: 2xx. BREACH: any other status, or a connection that the service itself refused or left open
-        past the limit. UNKNOWN: something between us and the service failed, so that nothing follows about it."""
+        """One GET. OK: 2xx that does not say of itself that it failed. BREACH: any other answer, one without an end, or
+        a connection that the service itself refused or left open past the limit. UNKNOWN: something between us and the
+        service failed, so that nothing follows about it."""
 
     async def read(self, place: Place, path: str, *, timeout_s: float) -> tuple[Probe, bytes]:
         """As `get`, with at most the first 64 KiB of the body, for answers that are made for programs (metrics, flags).

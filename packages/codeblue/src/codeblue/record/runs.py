@@ -11,7 +11,7 @@ from codeblue.model.event import Event
 
 
 class RunState(StrEnum):
-    """Where a run is. The last four are ends."""
+    """Where a run is. The last five are ends; EXPIRED is one that nobody took up in time."""
 
     REQUESTED = "requested"
     WAITING = "waiting for approval"
@@ -20,10 +20,11 @@ class RunState(StrEnum):
     FAILED = "failed"
     REFUSED = "refused"
     ABORTED = "aborted"
+    EXPIRED = "expired"
 
     @property
     def ended(self) -> bool:
-        return self in (RunState.DONE, RunState.FAILED, RunState.REFUSED, RunState.ABORTED)
+        return self not in (RunState.REQUESTED, RunState.WAITING, RunState.RUNNING)
 
 
 #: The kinds of event that a run's state is folded from; those of its steps add only detail.

@@ -22,6 +22,7 @@ class KnownGood(Runbook[recovery.Inputs]):
 
     name = "known_good"
     title = "Known-good after its soak"
+    yields = True  # it watches for minutes, and a rollback is more urgent than its result
     safe_state = "The release keeps the standing that it had."
 
     def deadline_s(self, profile: Profile) -> float:

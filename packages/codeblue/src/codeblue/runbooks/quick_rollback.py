@@ -28,11 +28,13 @@ class Request:
         to: a revision's number or version; "" for the known-good one.
         at_once: replace all pods at once (`--surge`).
         allow_bad: go to `to` although it is quarantined.
+        leave_known_good: also leave a release that is itself known-good (`policy: literal`); naming `to` says the same.
     """
 
     to: str = ""
     at_once: bool = False
     allow_bad: bool = False
+    leave_known_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class QuickRollback(Runbook[Inputs]):
         _refuse_unsafe(seen, world.platform.target)
         history = await world.platform.history()
         choice = _choose(history, seen, request)
+        known_good = seen.standing(seen.template) is Standing.KNOWN_GOOD
+        if known_good and not (request.to or request.leave_known_good):
+            raise _already_good(seen, choice)
         revision = choice.revision
         if revision is None:
             raise Refused(
@@ -89,6 +94,8 @@ class QuickRollback(Runbook[Inputs]):
                 "before the next emergency.",
             )
         notes = [f"passed over: {line}" for line in choice.passed_over]
+        if known_good:
+            notes.append(f"{seen.template.label} is known-good now, and will be quarantined: you go back from it")
         if revision.runnable is None:
             notes.append(f"it cannot be told in advance whether the target can start: {revision.why_not}")
         overlay = await world.platform.overlay(revision.template, seen.template)
@@ -271,6 +278,18 @@ def _somebody_else(seen: Workload, target: str) -> Refused:
         f"{target} got another template since this was decided: {seen.template.label}, by field manager "
         f"{seen.template_manager or 'unknown'!r}. It is not ours to replace.",
         remedy="Find out who released at this moment, then run the rollback again.",
+    )
+
+
+def _already_good(seen: Workload, choice: Choice) -> Refused:
+    """A second call of the same command must not walk back through one good release after the other."""
+    mark = seen.marks[seen.template.release]
+    back = choice.revision
+    there = f"`--to {back.number}` goes back to {back.template.label}" if back else "`--to REVISION` names another one"
+    return Refused(
+        f"{seen.template.label} is in force, and it is known-good since {mark.at:%Y-%m-%d %H:%M} UTC ({mark.why}): "
+        "there is no bad release to roll back from. Nothing was changed.",
+        remedy=f"`codeblue verify` tells how it is now. If it is bad all the same, {there} and quarantines it.",
     )
 
 

@@ -116,12 +116,14 @@ class Runbook(ABC, Generic[Inputs]):
         name: the verb's name and the record's.
         title: what people read.
         changes: whether it changes anything; one that does not needs no lease.
+        yields: whether it gives way: a run of a procedure that does not is never kept waiting by one that does.
         safe_state: what holds when it failed, announced with the failure.
     """
 
     name: str
     title: str
     changes: bool = True
+    yields: bool = False
     safe_state: str
 
     @abstractmethod

@@ -4,7 +4,7 @@ from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 
-from codeblue.adapters.http_prober import Exchange, HttpProber, Judgement
+from codeblue.adapters.http_prober import Exchange, HttpProber, Judgement, by_status
 from codeblue.model.errors import UsageError
 from codeblue.model.health import Outcome
 
@@ -23,9 +23,7 @@ def proxied(exchange: Exchange) -> Judgement:
         if exchange.status == 503 and message.startswith(("no endpoints available", "error trying to reach service")):
             return Outcome.BREACH, f"status 503 from the proxy: {message}"
         return Outcome.UNKNOWN, f"status {exchange.status} from the API server: {message}"
-    if exchange.status is not None and 200 <= exchange.status < 300:
-        return Outcome.OK, f"status {exchange.status}"
-    return Outcome.BREACH, f"status {exchange.status}"
+    return by_status(exchange)
 
 
 def proxy_prober(config: SingleConfig, version_field: str) -> HttpProber:
