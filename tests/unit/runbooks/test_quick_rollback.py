@@ -7,7 +7,8 @@ from tests.unit.world import Lab
 
 from codeblue.engine.runs import make_plan
 from codeblue.model.errors import Conflict, ExitCode, Refused, Unreachable
-from codeblue.model.release import Owner, Standing
+from codeblue.model.release import Owner, Standing, Template
+from codeblue.ports.platform import Overlay
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.testing.memory_cluster import ROLLING, Behaviour, memory_template
@@ -169,6 +170,21 @@ async def test_a_secret_that_changed_since_the_decision_is_refused(lab: Lab) -> 
     await lab.deploy("2.0", reference="token-b")
     run = await lab.execute(run.id)
     assert run.exit_code is ExitCode.REFUSED
+    assert templates(lab) == 0
+
+
+@pytest.mark.defect("D15")
+async def test_a_secret_that_went_away_since_the_decision_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workload is as it was, and yet what would be put in force is another template than the one agreed to."""
+    run = lab.runs.request(await make_plan("quick_rollback", Request(), lab.world), actor="watch", reason="R4")
+
+    async def without_it(wanted: Template, current: Template) -> Overlay:
+        return Overlay(memory_template(wanted.version, reference="none"), ())
+
+    monkeypatch.setattr(lab.platform, "overlay", without_it)
+    run = await lab.execute(run.id)
+    assert run.exit_code is ExitCode.REFUSED
+    assert "secrets" in run.why
     assert templates(lab) == 0
 
 
