@@ -353,6 +353,15 @@ async def test_a_release_that_fails_within_its_soak_is_not_marked(lab: Lab, seco
 
 
 @pytest.mark.req("B2")
+async def test_a_release_whose_flags_are_not_as_expected_is_not_marked_however_long_it_soaks(lab: Lab) -> None:
+    lab.prober.bodies["/processes"] = processes({**GOOD_FLAGS, "ai_enabled": {"value": False}})
+    run = await lab.perform("known_good", KnownGoodRequest())
+    assert run.state is RunState.FAILED
+    assert "ai_enabled is false" in run.why
+    assert lab.cluster.marks == {}
+
+
+@pytest.mark.req("B2")
 async def test_the_mark_is_for_the_release_that_was_verified(lab: Lab) -> None:
     plan = await make_plan("known_good", KnownGoodRequest(), lab.world)
     run = lab.runs.request(plan, actor="watch", reason="r")
