@@ -186,6 +186,7 @@ FAULTS: tuple[Fault, ...] = (
     F("url-ftp", LOCAL + "health:\n  via: url\n  url: ftp://hospital.org\n", 8, "not an http", "https://"),
     F("url-password", LOCAL + "health:\n  via: url\n  url: https://u:p@hospital.org\n", 8, "holds a user or password", "without"),
     F("url-broken", LOCAL + "health:\n  via: url\n  url: 'http://[::1'\n", 8, "is a placeholder|not a URL", "write an"),
+    F("url-locally", LOCAL + "health:\n  via: url\n  url: http://hospital.org\n", 7, "health.via: needs kind: kubernetes", "via: auto"),
     F("apiserver-locally", LOCAL + "health:\n  via: apiserver\n", 7, "health.via: needs kind: kubernetes", "via: auto"),
     F("path-without-slash", LOCAL + "health:\n  path: api/health\n", 7, "not the path of an endpoint", "/api/health"),
     F("path-with-host", LOCAL + "contract:\n  metrics: //evil/metrics\n", 7, "not the path of an endpoint", "/api/health"),

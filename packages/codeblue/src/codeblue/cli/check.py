@@ -32,6 +32,8 @@ class Finding:
 def check(*, live: Annotated[bool, Parameter(negative="")] = False, common: Common = _DEFAULT) -> int:
     """Check the profile; with --live also whether every procedure would work now, and what each missing piece costs.
 
+    It warns of what the profile says and this version does not do: nobody is paged.
+
     Exit 0 when all is well; 2 for a faulty profile; 3 when a procedure would be refused now; 4 when the platform does
     not answer. Changes nothing.
 
@@ -40,26 +42,26 @@ def check(*, live: Annotated[bool, Parameter(negative="")] = False, common: Comm
     live
         Ask the platform: names, permissions, a known-good revision that can still start, room for all at once.
     """
+    from codeblue.profile.caveats import caveats
+
     profile = common.load()
+    warnings = caveats(profile)
+    document = {"schema": "codeblue/check/1", "service": profile.service, "warnings": [asdict(w) for w in warnings]}
+    warned = [f"! {w.message}\n    Next: {w.remedy}" for w in warnings]
     if not live:
-        document = {"schema": "codeblue/check/1", "service": profile.service, "ok": True, "findings": []}
-        show(common, document, f"{common.path}: the profile is valid. `codeblue check --live` asks what it names.")
+        text = f"{common.path}: the profile is valid. `codeblue check --live` asks what it names."
+        show(common, {**document, "ok": True, "findings": []}, "\n".join([text, *warned]))
         return int(ExitCode.DONE)
     from codeblue.wiring import open_app
 
     app = open_app(profile)
     findings, code = asyncio.run(_live(app))
-    document = {
-        "schema": "codeblue/check/1",
-        "service": profile.service,
-        "ok": code is ExitCode.DONE,
-        "findings": [asdict(f) for f in findings],
-    }
     signs = {"ok": "✓", "no": "✗", "unknown": "?"}
     lines = [
         f"{signs[f.outcome]} {f.what}: {f.why}" + (f"\n    Next: {f.remedy}" if f.remedy else "") for f in findings
     ]
-    show(common, document, "\n".join(lines))
+    found = {"ok": code is ExitCode.DONE, "findings": [asdict(f) for f in findings]}
+    show(common, {**document, **found}, "\n".join([*lines, *warned]))
     return int(code)
 
 

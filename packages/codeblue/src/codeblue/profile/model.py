@@ -343,7 +343,8 @@ class Triggers(Section):
     budget: Budget = Field(default=Budget(), description="Limit of automatic rollbacks.")
     recent_change: Annotated[Seconds, Field(ge=1, le=30 * 86400)] | None = Field(
         default=None,
-        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict.",
+        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict. "
+        "Not used by this version.",
     )
     policy: Policy = Field(
         default="safe", description="safe; or literal: the document word by word (docs/deviations.md)."
@@ -456,8 +457,12 @@ class Profile(Section):
     lease: Lease = Field(default=Lease(), description="The right to act on the service.")
     state: State = Field(default_factory=State, description="Where Code Blue keeps its record.")
     report: Report = Field(default_factory=Report, description="Where incident reports go.")
-    contacts: Contacts | None = Field(default=None, description="Who is called.")
-    pages: Pages | None = Field(default=None, description="Channels that people are paged on.")
+    contacts: Contacts | None = Field(
+        default=None, description="Who is to be called. Not used by this version: nobody is paged."
+    )
+    pages: Pages | None = Field(
+        default=None, description="Channels that people are to be paged on. Not used by this version."
+    )
 
     _digest: str = PrivateAttr(default="")
 
@@ -496,10 +501,9 @@ class Profile(Section):
     @field_validator("health")
     @classmethod
     def _a_way_that_exists(cls, health: Health, info: ValidationInfo) -> Health:
-        if health.via == "apiserver" and isinstance(info.data.get("platform"), Local):
-            raise refusal(
-                "needs kind: kubernetes, a local service has no API server", "write via: auto", at=("via",), quiet=True
-            )
+        if health.via in ("apiserver", "url") and isinstance(info.data.get("platform"), Local):
+            why = "has no API server" if health.via == "apiserver" else "is asked through its own forwarder"
+            raise refusal(f"needs kind: kubernetes, a local service {why}", "write via: auto", at=("via",), quiet=True)
         return health
 
     @field_validator("contract")
