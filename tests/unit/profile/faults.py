@@ -79,11 +79,11 @@ SECRET = r"\{env: NAME\} or \{file: PATH\}"
 
 FAULTS: tuple[Fault, ...] = (
     # The file itself.
-    F("missing-file", None, 0, "does not exist", "codeblue init", setup=_missing),
+    F("missing-file", None, 0, "does not exist", "examples/kubernetes.yaml .*`codeblue check`", setup=_missing),
     F("directory", None, 0, "is a directory", "--profile FILE", setup=Path.mkdir),
     F("named-pipe", None, 0, "not a regular file", "--profile FILE", setup=os.mkfifo),
     F("symlink-loop", None, 0, "cannot be read", "--profile FILE", setup=_loop),
-    F("dangling-symlink", None, 0, "does not exist", "codeblue init", setup=_dangling),
+    F("dangling-symlink", None, 0, "does not exist", "examples/kubernetes.yaml .*`codeblue check`", setup=_dangling),
     F("fifty-megabytes", None, 1, "larger than 64 KiB", "right file", setup=_large),
     F("empty", "", 1, "the file is empty", "begin with version: 1"),
     F("only-comments", "# nothing\n\n# here\n", 1, "the file is empty", "begin with version: 1"),

@@ -19,6 +19,8 @@ from codeblue.profile.source import MAX_BYTES, REFUSED, Flaw, KeyPath, Tree, Unr
 
 _MAX_SHOWN: Final = 100
 _MAX_SUGGESTED: Final = 50
+#: The first profiles of README and docs/profile.md; they come with the package.
+_EXAMPLES: Final = Path(__file__).with_name("examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,11 @@ def _bytes(path: Path) -> bytes:
         message = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
         remedy = "name the file codeblue.yaml itself with --profile FILE"
     except FileNotFoundError:
-        message, remedy = "does not exist", "write it with `codeblue init`, or name another with --profile FILE"
+        message = "does not exist"
+        remedy = (
+            f"copy {_EXAMPLES / 'kubernetes.yaml'} (or local.yaml beside it) there, put your names in and try it with "
+            "`codeblue check`; or name another with --profile FILE"
+        )
     except PermissionError:
         message, remedy = "may not be read by this user", "give this user the right to read it (chmod u+r)"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
