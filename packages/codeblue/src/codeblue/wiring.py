@@ -17,7 +17,8 @@ from codeblue.ports.record import RecordStore
 
 if TYPE_CHECKING:
     from codeblue.engine.state import StateDirectory
-    from codeblue.profile.model import Kubernetes, Local, Profile
+    from codeblue.profile.model import Profile
+    from codeblue.profile.platform import Kubernetes, Local
     from codeblue.runbooks.step import World
 
 
@@ -89,7 +90,7 @@ def holder_name() -> str:
 
 
 def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
-    from codeblue.profile.model import Kubernetes
+    from codeblue.profile.platform import Kubernetes
 
     if isinstance(profile.platform, Kubernetes):
         return _kubernetes(profile, profile.platform, clock)

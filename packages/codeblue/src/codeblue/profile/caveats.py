@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from codeblue.profile.model import Kubernetes, Profile
+from codeblue.profile.model import Profile
+from codeblue.profile.platform import Kubernetes
 
 #: Keys that are part of the format and that nothing reads yet; a test finds one that is read, and one that is missing.
 UNREAD: Final = ("contacts", "pages", "triggers.recent_change")
