@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from codeblue.cli.session import no_fence
 from codeblue.engine.runs import Runs, make_plan
-from codeblue.model.change import Fence
-from codeblue.model.errors import CodeBlueError, ExitCode, LeaseLost, Refused, Temporary
+from codeblue.model.errors import CodeBlueError, ExitCode, Refused, Temporary
 from codeblue.model.health import Outcome
 from codeblue.model.release import Standing, Workload
 from codeblue.model.verdict import Verdict
@@ -81,7 +81,7 @@ async def _lease(lease: Lease) -> Finding:
 
 def _under_way(world: World) -> Finding:
     try:
-        Runs(world.record, world, _no_fence).refuse_second()
+        Runs(world.record, world, no_fence).refuse_second()
     except CodeBlueError as error:
         return _failed("runs", error)
     return Finding("runs", "ok", "none is under way")
@@ -137,7 +137,3 @@ def _judged(what: str, verdict: Verdict) -> Finding:
 def _failed(what: str, error: CodeBlueError) -> Finding:
     outcome = "unknown" if isinstance(error, Temporary) else "no"
     return Finding(what, outcome, error.message, error.remedy, error.exit_code)
-
-
-async def _no_fence() -> Fence:
-    raise LeaseLost("A check changes nothing and has no lease.")
