@@ -38,7 +38,9 @@ MEMORY_LIMIT = Gauge(
     ["source"],
     multiprocess_mode="livemax",
 )
-BUILD = Gauge("service_build_info", "1, labelled with the release", ["release", "version"], multiprocess_mode="livemax")
+BUILD = Gauge(
+    "service_build_info", "1, labelled with the release", ["version", "code_version"], multiprocess_mode="livemax"
+)
 
 
 def exposition() -> bytes:

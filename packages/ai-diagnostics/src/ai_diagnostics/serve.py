@@ -18,7 +18,7 @@ _PREPARE_S = 15.0
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM; return the exit code (0 graceful, 1 failed)."""
-    always(pod=settings.pod, release=settings.version)
+    always(pod=settings.pod, version=settings.version)
     if settings.faults.crash:
         log("crash", reason="RELEASE_FAULT=crash")
         return 1
