@@ -1,4 +1,5 @@
-# Every target does its own set-up and says what it does. `make help` lists them.
+# `make help` lists the targets. Each sets up what it needs: the virtual environment for any user, Debian's packages
+# for root (others are told which are missing). The test cluster needs root.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -10,6 +11,7 @@ BIN := $(VENV)/bin
 RESULTS ?= .cache/results
 PYTEST_ARGS ?=
 TESTS ?= tests
+LOCK_ARGS ?=
 
 .PHONY: help
 help: ## this list
@@ -30,7 +32,7 @@ demo: venv-run ## a bad release, noticed, rolled back, proven and reported, on t
 
 # ---- development -----------------------------------------------------------------------------------------------------
 .PHONY: check
-check: venv ## lint, types, layers, shell scripts
+check: venv ## lint, types (of all but the tests), layers, shell scripts
 	@tools/packages shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,18 +47,18 @@ test: venv ## all tests that need no cluster
 	$(BIN)/pytest $(TESTS) --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
 
 .PHONY: test-cluster
-test-cluster: venv ## the tests against a real Kubernetes: the testbed's own, or the test context of KUBECONFIG
+test-cluster: venv ## the tests against a real Kubernetes: the testbed's own (root), or KUBECONFIG's test context
 	@if [ -z "$${KUBECONFIG:-}" ]; then testbed/kubernetes/up && testbed/kubernetes/image; fi
 	@tools/packages postgresql
 	$(BIN)/pytest tests/cluster --durations 15 $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: venv ## the crash test with 100 random instants instead of 15
+soak: venv ## the crash test with 100 random instants instead of 15, on the testbed's cluster
 	@testbed/kubernetes/up && testbed/kubernetes/image
 	$(BIN)/pytest tests/cluster -k instants --instants 100 $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: venv ## every performance claim as a ratio against a peer in the same run, with raw numbers
+bench: venv ## rollback (on the test cluster) and start-up as ratios against peers in the same run
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
 
 .PHONY: requirements
@@ -64,9 +66,9 @@ requirements: venv ## ids of the specification against the tests that passed in 
 	@$(BIN)/python tools/requirements.py $(RESULTS)
 
 .PHONY: lock
-lock: venv ## resolve the dependencies anew, with hashes
-	tools/lock $(BIN)/uv
+lock: venv ## bring the locks in line with what is asked for; LOCK_ARGS=--upgrade takes newer versions
+	tools/lock $(BIN)/uv $(LOCK_ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets made here (not the testbed's cache)
-	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis codeblue-demo

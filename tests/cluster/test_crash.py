@@ -20,14 +20,13 @@ import pytest
 from testbed.cluster import wait_until
 from tests.cluster.support import Case, Command, Ended
 
-from codeblue.engine.crashpoint import MOMENTS
-
 pytestmark = pytest.mark.cluster
 
 AT_ONCE, REPLICAS = 3, 2
 #: From the start of the process that resumes to its first step, less what it waited for a processor meanwhile: other
 #: work on the machine is not ours to answer for.
 FIRST_STEP_S = 3.0
+MOMENTS = ("started", "intended", "applied", "recorded", "ended")
 ENSURES, CHECKS = ("template", "strategy"), ("preflight", "rollout", "health", "stable")
 POINTS = [
     "run.started",

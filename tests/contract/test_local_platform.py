@@ -259,17 +259,6 @@ async def test_a_restart_of_everything_keeps_the_template_in_force(own: Machine)
     assert (await own.settled()).template.version == "2.0"
 
 
-async def test_scaling_changes_the_generation_and_the_replicas(own: Machine) -> None:
-    own.start()
-    before = await own.settled()
-    deploy.scale(own.directory, 3)
-    after = await own.settled()
-    assert (after.desired, after.generation) == (3, before.generation + 1)
-    assert {p.uid for p in before.pods} < {p.uid for p in after.pods}
-    deploy.scale(own.directory, 1)
-    assert (await own.settled()).total == 1
-
-
 async def test_a_stranger_on_the_port_is_named(own: Machine) -> None:
     own.start()
     await own.settled()

@@ -28,7 +28,7 @@ def test_counts_are_of_all_workers_whichever_is_scraped(launch, emulators) -> No
         assert {labels["pid"] for labels, _ in service.samples("process_working_set_bytes")} == set(map(str, workers))
         assert all(value > 5e6 for _, value in service.samples("process_working_set_bytes"))
         service.http = kept
-    assert service.samples("service_build_info") == [({"release": "0.1.0", "version": "0.1.0"}, 1.0)]
+    assert service.samples("service_build_info") == [({"version": "0.1.0", "code_version": "0.1.0"}, 1.0)]
 
 
 @pytest.mark.req("R62")

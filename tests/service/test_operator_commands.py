@@ -204,7 +204,7 @@ def test_verify_rollback(cli, launch, emulators) -> None:
     line = f"verify-rollback --version 1.4.2 --min-processes 2 --schema 3 --url {service.url}"
     code, answer = cli(f"{line} --expect ai_diagnostics_enabled=true", **emulators.env)
     assert code == 0, answer
-    assert [process["release"] for process in answer["data"]["processes"]] == ["1.4.2", "1.4.2"]
+    assert [process["version"] for process in answer["data"]["processes"]] == ["1.4.2", "1.4.2"]
     service.set("read_only", True)
     code, answer = cli("verify-rollback --version 1.4.3 --expect ai_diagnostics_rollout=0 --schema 2", **emulators.env)
     assert code == 1

@@ -10,7 +10,7 @@ import threading
 import httpx2
 import pytest
 
-from ai_diagnostics import processes
+from ai_diagnostics import __version__, processes
 from ai_diagnostics.control import initial_state
 
 
@@ -43,6 +43,14 @@ def test_a_flag_reaches_every_worker_without_restart(launch, cli) -> None:
     report = service.processes()
     assert report["agreed"]
     assert set(workers) == {process["pid"] for process in report["processes"]}, "a worker was restarted"
+
+
+def test_a_process_names_its_release_as_the_health_answers_do(launch) -> None:
+    service = launch(RELEASE_VERSION="2026.1")
+    assert service.get("/api/health").json()["version"] == "2026.1"
+    for process in service.processes()["processes"]:
+        assert (process["version"], process["code_version"]) == ("2026.1", __version__)
+        assert "release" not in process, "one word per thing"
 
 
 @pytest.mark.req("R60")

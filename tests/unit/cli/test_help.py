@@ -20,7 +20,6 @@ HEAVY = {
     "ruamel",
     "psycopg",
     "asyncio",
-    "jinja2",
 }
 
 

@@ -79,11 +79,11 @@ SECRET = r"\{env: NAME\} or \{file: PATH\}"
 
 FAULTS: tuple[Fault, ...] = (
     # The file itself.
-    F("missing-file", None, 0, "does not exist", "codeblue init", setup=_missing),
+    F("missing-file", None, 0, "does not exist", "examples/kubernetes.yaml .*`codeblue check`", setup=_missing),
     F("directory", None, 0, "is a directory", "--profile FILE", setup=Path.mkdir),
     F("named-pipe", None, 0, "not a regular file", "--profile FILE", setup=os.mkfifo),
     F("symlink-loop", None, 0, "cannot be read", "--profile FILE", setup=_loop),
-    F("dangling-symlink", None, 0, "does not exist", "codeblue init", setup=_dangling),
+    F("dangling-symlink", None, 0, "does not exist", "examples/kubernetes.yaml .*`codeblue check`", setup=_dangling),
     F("fifty-megabytes", None, 1, "larger than 64 KiB", "right file", setup=_large),
     F("empty", "", 1, "the file is empty", "begin with version: 1"),
     F("only-comments", "# nothing\n\n# here\n", 1, "the file is empty", "begin with version: 1"),
@@ -186,6 +186,7 @@ FAULTS: tuple[Fault, ...] = (
     F("url-ftp", LOCAL + "health:\n  via: url\n  url: ftp://hospital.org\n", 8, "not an http", "https://"),
     F("url-password", LOCAL + "health:\n  via: url\n  url: https://u:p@hospital.org\n", 8, "holds a user or password", "without"),
     F("url-broken", LOCAL + "health:\n  via: url\n  url: 'http://[::1'\n", 8, "is a placeholder|not a URL", "write an"),
+    F("url-locally", LOCAL + "health:\n  via: url\n  url: http://hospital.org\n", 7, "health.via: needs kind: kubernetes", "via: auto"),
     F("apiserver-locally", LOCAL + "health:\n  via: apiserver\n", 7, "health.via: needs kind: kubernetes", "via: auto"),
     F("path-without-slash", LOCAL + "health:\n  path: api/health\n", 7, "not the path of an endpoint", "/api/health"),
     F("path-with-host", LOCAL + "contract:\n  metrics: //evil/metrics\n", 7, "not the path of an endpoint", "/api/health"),

@@ -24,7 +24,7 @@ def to_stderr() -> None:
 
 
 def always(**fields: Field) -> None:
-    """Add fields to every later line of this process and of its children (release, pod)."""
+    """Add fields to every later line of this process and of its children (pod, version)."""
     _constant.update(fields)
 
 

@@ -1,7 +1,7 @@
 """Prometheus metrics of all worker processes of a pod, whichever of them is scraped (R62).
 
-`prepare()` must run before this module's metrics are made, which is at its import: `serve` does both in order.
-The operator commands import the module without it and count into nothing.
+`PROMETHEUS_MULTIPROC_DIR` must be set before the metrics are made, which is at this module's import: `serve` does both
+in order. The operator commands import the module without it and count into nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ MEMORY_LIMIT = Gauge(
     ["source"],
     multiprocess_mode="livemax",
 )
-BUILD = Gauge("service_build_info", "1, labelled with the release", ["release", "version"], multiprocess_mode="livemax")
+BUILD = Gauge(
+    "service_build_info", "1, labelled with the release", ["version", "code_version"], multiprocess_mode="livemax"
+)
 
 
 def exposition() -> bytes:

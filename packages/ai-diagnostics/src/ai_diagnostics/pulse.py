@@ -76,7 +76,7 @@ class Pulse:
                 self._store = open_control(self.settings.storage, initial=self.settings.initial, timeout_s=2.0)
             changed = self.live.apply(self._store.read())
             if changed:
-                log("control_applied", version=self.live.view.version)
+                log("control_applied", control_version=self.live.view.version)
             if changed or time.monotonic() - self._reported >= REPORT_S:
                 self._store.report(self.settings.pod, os.getpid(), self.report())
                 self._flush(self._store)

@@ -6,9 +6,9 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import time
 
+from ai_diagnostics import metrics_directory
 from ai_diagnostics.logs import always, log, where
 from ai_diagnostics.settings import Settings
 from ai_diagnostics.supervisor import listen, supervise
@@ -18,16 +18,19 @@ _PREPARE_S = 15.0
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM; return the exit code (0 graceful, 1 failed)."""
-    always(pod=settings.pod, release=settings.version)
+    always(pod=settings.pod, version=settings.version)
     if settings.faults.crash:
         log("crash", reason="RELEASE_FAULT=crash")
         return 1
-    metrics_dir = tempfile.mkdtemp(prefix="ai-diagnostics-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir  # read when the metrics are made, at the import below
+    left = metrics_directory.sweep()
+    if left:
+        log("metrics_swept", directories=left)
+    directory = metrics_directory.claim()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)  # read when the metrics are made, at the import below
     try:
         return _serve(settings)
     finally:
-        shutil.rmtree(metrics_dir, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _serve(settings: Settings) -> int:

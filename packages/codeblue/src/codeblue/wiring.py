@@ -4,6 +4,7 @@ what it needs: start-up is part of an emergency."""
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeblue.adapters.clock import SystemClock
@@ -16,7 +17,8 @@ from codeblue.ports.record import RecordStore
 
 if TYPE_CHECKING:
     from codeblue.engine.state import StateDirectory
-    from codeblue.profile.model import Kubernetes, Local, Profile
+    from codeblue.profile.model import Profile
+    from codeblue.profile.platform import Kubernetes, Local
     from codeblue.runbooks.step import World
 
 
@@ -50,22 +52,27 @@ def open_app(profile: "Profile") -> App:
     from codeblue.runbooks.step import World
 
     clock = SystemClock()
-    record = open_record(profile, clock)
+    record = open_record(profile)
     platform, prober, commands, lease = _platform(profile, clock)
     reports = ReportDirectory(profile.report.directory)
     world = World(platform, prober, commands, record, reports, clock, profile)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
 
-def open_record(profile: "Profile", clock: Clock) -> RecordStore:
+def open_record(profile: "Profile") -> RecordStore:
     """The record of the profile's service. Raises as `open_app`."""
-    if profile.state.database is not None:
-        from codeblue.adapters.record.postgres import PostgresRecord
+    if profile.state.database is None:
+        return open_record_file(profile.state.directory / "record.db", profile.service)
+    from codeblue.adapters.record.postgres import PostgresRecord
 
-        return PostgresRecord(profile.state.database.resolve(), profile.service, clock)
+    return PostgresRecord(profile.state.database.resolve(), profile.service, SystemClock())
+
+
+def open_record_file(file: Path, service: str) -> RecordStore:
+    """The record in a file; it is made if need be. Raises Unreachable."""
     from codeblue.adapters.record.sqlite import SqliteRecord
 
-    return SqliteRecord(profile.state.directory / "record.db", profile.service, clock)
+    return SqliteRecord(file, service, SystemClock())
 
 
 def engine_database(profile: "Profile") -> str:
@@ -83,7 +90,7 @@ def holder_name() -> str:
 
 
 def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
-    from codeblue.profile.model import Kubernetes
+    from codeblue.profile.platform import Kubernetes
 
     if isinstance(profile.platform, Kubernetes):
         return _kubernetes(profile, profile.platform, clock)

@@ -32,9 +32,9 @@ def verify(args: argparse.Namespace, settings: Settings) -> Report:
     running = [process for process in found.processes if process.get("live") is True]
     problems = list(found.disagreements)
     problems += [
-        f"{process.get('pod')}/{process.get('pid')} is release {process.get('release')!r}, expected {args.version!r}"
+        f"{process.get('pod')}/{process.get('pid')} is version {process.get('version')!r}, expected {args.version!r}"
         for process in running
-        if process.get("release") != args.version
+        if process.get("version") != args.version
     ]
     if len(running) < args.min_processes:
         problems.append(f"{len(running)} processes report, expected at least {args.min_processes}")
@@ -56,9 +56,9 @@ def verify(args: argparse.Namespace, settings: Settings) -> Report:
     for name, part in parts.items():
         problems += [f"{name}: {problem}" for problem in part.problems]
     data = {
-        "release": args.version,
+        "version": args.version,
         "processes": [
-            {key: process.get(key) for key in ("pod", "pid", "release", "live")} for process in found.processes
+            {key: process.get(key) for key in ("pod", "pid", "version", "live")} for process in found.processes
         ],
         **{name: {"verdict": part.verdict, **part.data} for name, part in parts.items()},
     }

@@ -12,11 +12,10 @@ app = App(name="audit", help="Verify the chain of the record.")
 @app.command
 def verify(*, common: Common = _DEFAULT) -> int:
     """Compute the hash of every event anew and follow the chain (B8). Exit 1 where it is broken."""
-    from codeblue.adapters.clock import SystemClock
     from codeblue.record.chain import GENESIS, broken_at
     from codeblue.wiring import open_record
 
-    events = open_record(common.load(), SystemClock()).read()
+    events = open_record(common.load()).read()
     broken = broken_at(events)
     head = events[-1].hash if events else GENESIS
     document = {"schema": "codeblue/audit/1", "events": len(events), "head": head, "broken": broken}

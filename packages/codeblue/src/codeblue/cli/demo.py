@@ -188,25 +188,23 @@ class Story:
         return f"{time.monotonic() - self._begun:5.1f} s"
 
     def _incidents(self) -> list["IncidentView"]:
-        from codeblue.adapters.clock import SystemClock
         from codeblue.profile.load import load
         from codeblue.record.incidents import fold_incidents
         from codeblue.wiring import open_record
 
-        record = open_record(load(self.profile), SystemClock())
+        record = open_record(load(self.profile))
         try:
             return list(fold_incidents(record.read()).values())
         finally:
             record.close()
 
     def _ending(self, took_s: float, lost: int) -> dict[str, Any]:
-        from codeblue.adapters.clock import SystemClock
         from codeblue.profile.load import load
         from codeblue.record.chain import broken_at
         from codeblue.record.incidents import fold_incidents
         from codeblue.wiring import open_record
 
-        events = open_record(load(self.profile), SystemClock()).read()
+        events = open_record(load(self.profile)).read()
         incidents = list(fold_incidents(events).values())
         if len(incidents) != 1 or incidents[0].state != "mitigated":
             raise Failed(f"The record has {len(incidents)} incidents, and should have one that is mitigated.")

@@ -47,10 +47,9 @@ def report(incident: str, *, common: Common = _DEFAULT) -> int:
 
 
 def _events(common: Common) -> "Sequence[Event]":
-    from codeblue.adapters.clock import SystemClock
     from codeblue.wiring import open_record
 
-    return open_record(common.load(), SystemClock()).read()
+    return open_record(common.load()).read()
 
 
 def _text(common: Common, incident: str) -> str:

@@ -80,7 +80,7 @@ def stop(*, forget: Annotated[bool, Parameter(negative="")] = False, common: Com
 
 
 def _directory(profile: "Profile") -> Path:
-    from codeblue.profile.model import Local
+    from codeblue.profile.platform import Local
 
     if not isinstance(profile.platform, Local):
         raise UsageError("The profile's platform is not local.", remedy="Set platform.kind: local, or use kubectl.")

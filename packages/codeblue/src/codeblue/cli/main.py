@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 #: verb → where it is. The order is that of the help.
 VERBS = {
     "demo": ("codeblue.cli.demo:demo", "The whole story on this machine, in about a minute."),
-    "check": ("codeblue.cli.check:check", "Check the profile; --live also what it names."),
+    "check": ("codeblue.cli.check:check", "Check the profile; --live also whether Code Blue could act."),
     "serve": ("codeblue.cli.serve:serve", "Watch the service, decide, act: the daemon."),
     "status": ("codeblue.cli.status:status", "What is going on, from the record."),
     "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),

@@ -89,10 +89,9 @@ def resume(run: str, *, common: Common = _DEFAULT) -> int:
 
 
 def _record(common: Common) -> "RecordStore":
-    from codeblue.adapters.clock import SystemClock
     from codeblue.wiring import open_record
 
-    return open_record(common.load(), SystemClock())
+    return open_record(common.load())
 
 
 def _get(common: Common, run: str) -> "RunView":

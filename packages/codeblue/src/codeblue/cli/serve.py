@@ -16,12 +16,15 @@ _DEFAULT = Common()
 def serve(*, common: Common = _DEFAULT) -> int:
     """Watch the service, decide, act and prove, until stopped. Several may stand by for each other.
 
-    One line for each cycle on standard output; with --json each line is a JSON object.
+    One line for each cycle on standard output; with --json each line is a JSON object. First it warns of what the
+    profile says and this version does not do: nobody is paged.
     """
     from codeblue.daemon import Daemon
+    from codeblue.profile.caveats import caveats
     from codeblue.wiring import open_app
 
-    app = open_app(common.load())
+    profile = common.load()
+    app = open_app(profile)
 
     def sentence(text: str) -> None:
         at = datetime.now(UTC)
@@ -46,6 +49,8 @@ def serve(*, common: Common = _DEFAULT) -> int:
         await Daemon(app, sentence, stand_down).run(stop)
         await app.close()
 
+    for caveat in caveats(profile):
+        sentence(f"WARNING: {caveat.text}")
     asyncio.run(run())
     sys.stdout.flush()
     os._exit(int(ExitCode.DONE))  # DBOS's threads would keep the process for seconds

@@ -5,23 +5,21 @@ import os
 import pwd
 import socket
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from codeblue.cli.frame import Common, say, show
+from codeblue.cli.holder import Holder, warm_up
 from codeblue.cli.progress import Progress, as_document, as_text
-from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Plan, Runs, make_plan
-from codeblue.engine.state import Owner
 from codeblue.model.change import Fence
-from codeblue.model.errors import CodeBlueError, ExitCode, Failed, LeaseHeld, LeaseLost, Refused, Unreachable
+from codeblue.model.errors import CodeBlueError, ExitCode, Failed, LeaseLost, Refused, Unreachable
 from codeblue.record.incidents import INCIDENT_KINDS, open_incident
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
-from codeblue.wiring import App, engine_database, holder_name, open_app
+from codeblue.wiring import App, open_app
 
 #: How long a command waits for another one to give way; a step that watches looks every few seconds.
 GIVE_WAY_S = 20.0
@@ -64,10 +62,10 @@ async def _execute(
     app: App, common: Common, name: str, request: Any, reason: str, options: Options, incident: str
 ) -> int:
     if runbook(name).changes and not options.plan:
-        threading.Thread(target=_load_engine, daemon=True).start()  # while the platform answers
+        warm_up()
     with _nothing_changed():
         if runbook(name).changes and not options.plan:
-            Runs(app.record, app.world, _no_fence).refuse_second(runbook(name))
+            Runs(app.record, app.world, no_fence).refuse_second(runbook(name))
         plan = await make_plan(name, request, app.world)
     if options.plan:
         _show_plan(common, plan, app.world.platform.target)
@@ -81,25 +79,25 @@ async def _execute(
         ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
         incident = ongoing.id if ongoing else ""
     if not plan.runbook.changes:
-        runs = Runs(app.record, app.world, _no_fence)
+        runs = Runs(app.record, app.world, no_fence)
         run = runs.request(plan, actor=who, reason=reason, incident=incident)
         return await _watch_here(app, common, runs, run)
     owner = app.state.owner()
     if owner is not None and owner.kind == "serve":
-        run = Runs(app.record, app.world, _no_fence).request(plan, actor=who, reason=reason, incident=incident)
+        run = Runs(app.record, app.world, no_fence).request(plan, actor=who, reason=reason, incident=incident)
         say(f"The daemon ({owner.holder}) takes it up.")
         return await _follow(app, common, run)
     async with AsyncExitStack() as stack:
         with _nothing_changed():
             if owner is not None:
                 await _make_way(app, plan, who)
-            engine = await stack.enter_async_context(_Engine(app))
-            run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
-        return await engine.run(common, run)
+            holder = await stack.enter_async_context(Holder(app))
+            run = holder.runs.request(plan, actor=who, reason=reason, incident=incident)
+        return await _perform(holder, common, run)
 
 
 async def _resume(app: App, common: Common, run_id: str) -> int:
-    runs = Runs(app.record, app.world, _no_fence)
+    runs = Runs(app.record, app.world, no_fence)
     run = runs.get(run_id)
     if run.state.ended:
         raise Refused(f"Run {run_id} is over: {run.state}. {run.why}", remedy="Start a new one.")
@@ -108,14 +106,14 @@ async def _resume(app: App, common: Common, run_id: str) -> int:
         return await _follow(app, common, run)
     if not runbook(run.runbook).changes:
         return await _watch_here(app, common, runs, run)
-    threading.Thread(target=_load_engine, daemon=True).start()
-    async with _Engine(app) as engine:
-        return await engine.run(common, run)
+    warm_up()
+    async with Holder(app) as holder:
+        return await _perform(holder, common, run)
 
 
 async def _make_way(app: App, plan: Plan, who: str) -> None:
     """Another command acts with this state: if what it does gives way to ours, wait until it has."""
-    if not Runs(app.record, app.world, _no_fence).make_way(plan.runbook, who):
+    if not Runs(app.record, app.world, no_fence).make_way(plan.runbook, who):
         return
     say("A run that gives way to this one is asked to stop.")
     until = app.clock.monotonic() + GIVE_WAY_S
@@ -148,61 +146,11 @@ def _begun(run: RunView) -> Iterator[None]:
         ) from error
 
 
-def _load_engine() -> None:
-    """DBOS takes longer to import than all else."""
-    import codeblue.engine.engine  # noqa: F401
-
-
-class _Engine:
-    """This process as the one that acts: owner of the state, holder of the lease, engine launched."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
-        self.runs = Runs(app.record, app.world, self._keeper.fence)
-        self._begun = False
-
-    async def __aenter__(self) -> "_Engine":
-        me = Owner(holder_name(), "command", os.getpid())
-        try:
-            former = self._app.state.own(me)
-        except BlockingIOError:
-            owner = self._app.state.owner()
-            raise LeaseHeld(
-                f"Another command acts with this state at this moment ({owner.holder if owner else 'unknown'}). "
-                "Nothing was changed.",
-                remedy="`codeblue run list` shows its run; let it finish, or abort it.",
-            ) from None
-        await self._keeper.acquire(me.holder, predecessor=former.holder if former else "")
-        try:
-            from codeblue.engine.engine import Engine
-
-            self._engine = Engine(self.runs, self._keeper, engine_database(self._app.profile), self._stand_down)
-            self._engine.launch()  # before anything is requested: without an engine nothing is begun
-        except CodeBlueError:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def run(self, common: Common, run: RunView) -> int:
-        self._begun = True
-        await self._engine.take_up()
-        with Progress(run, quiet=common.json) as progress, _begun(run):
-            ended = await self._engine.wait(run.id, progress.update)
-        return _result(common, ended)
-
-    async def __aexit__(self, *_: object) -> None:
-        with suppress(CodeBlueError):  # it runs out by itself, and is no part of the result
-            await self._keeper.release()
-        await self._app.close()
-        self._app.state.disown()
-
-    async def _stand_down(self, error: CodeBlueError) -> None:
-        say(f"{error.message}")
-        say(f"Next: {error.remedy}" if error.remedy else "This command stands down.")
-        say("What was begun is recorded: `codeblue run list`, then resume or abort it.")
-        sys.stdout.flush()
-        os._exit(int(ExitCode.FAILED if self._begun else error.exit_code))
+async def _perform(holder: Holder, common: Common, run: RunView) -> int:
+    """Execute a run in this process."""
+    with Progress(run, quiet=common.json) as progress, _begun(run):
+        ended = await holder.perform(run, progress.update)
+    return _result(common, ended)
 
 
 async def _watch_here(app: App, common: Common, runs: Runs, run: RunView) -> int:
@@ -225,7 +173,7 @@ async def _watch_here(app: App, common: Common, runs: Runs, run: RunView) -> int
 
 async def _follow(app: App, common: Common, run: RunView) -> int:
     """Watch a run that the daemon executes."""
-    runs = Runs(app.record, app.world, _no_fence)
+    runs = Runs(app.record, app.world, no_fence)
     with Progress(run, quiet=common.json) as progress, _begun(run):
         run = await runs.wait(run.id, progress.update)
     await app.close()
@@ -241,7 +189,8 @@ async def _guarded(work: Any) -> int:
     return code
 
 
-async def _no_fence() -> Fence:
+async def no_fence() -> Fence:
+    """In place of the right to act, for what changes nothing. Raises LeaseLost."""
     raise LeaseLost("This command changes nothing and has no lease.")
 
 

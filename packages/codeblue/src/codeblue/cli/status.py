@@ -59,21 +59,17 @@ def status(*, common: Common = _DEFAULT) -> int:
 
 
 def _open(common: Common) -> "tuple[Pointer, RecordStore | None]":
-    from codeblue.adapters.clock import SystemClock
+    from codeblue.wiring import open_record, open_record_file
 
     pointer = read_pointer(common.path)
     if pointer is not None and pointer.record:
-        from codeblue.adapters.record.sqlite import SqliteRecord
-
         file = Path(pointer.record)
-        return pointer, SqliteRecord(file, pointer.service, SystemClock()) if file.exists() else None
-    from codeblue.wiring import open_record
-
+        return pointer, open_record_file(file, pointer.service) if file.exists() else None
     profile = common.load()
     pointer = common.pointer(profile)
     if pointer.record and not Path(pointer.record).exists():
         return pointer, None
-    return pointer, open_record(profile, SystemClock())
+    return pointer, open_record(profile)
 
 
 def _ago(at: datetime) -> str:

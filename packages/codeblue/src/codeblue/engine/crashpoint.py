@@ -4,9 +4,6 @@ import asyncio
 import os
 import signal
 
-#: What can happen at a step's point, in order.
-MOMENTS = ("started", "intended", "applied", "recorded", "ended")
-
 KILL_AT, FREEZE_AT, HANG_AT = "CODEBLUE_KILL_AT", "CODEBLUE_FREEZE_AT", "CODEBLUE_HANG_AT"
 
 
@@ -14,7 +11,8 @@ def crashpoint(name: str) -> None:
     """Die or freeze here when the environment says so; in production it never does.
 
     Args:
-        name: "step.moment", for example "template.applied", or "run.started", "run.ended".
+        name: a step's id and "started", "intended", "applied", "recorded" or "ended", as "template.applied"; or
+            "run.started", "run.ended".
     """
     if os.environ.get(KILL_AT) == name:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a verb of the command line answers to the shell (docs/architecture.md, "Exit codes")."""
+    """What a verb of the command line answers to the shell (README.md, "Exit codes")."""
 
     DONE = 0
     FAILED = 1
@@ -44,6 +44,10 @@ class Refused(CodeBlueError):
     """It was not done because it would not be safe: no known-good target, a paused Deployment, an owner elsewhere."""
 
     exit_code = ExitCode.REFUSED
+
+
+class NothingToDo(Refused):
+    """Refused because what was asked for is so already."""
 
 
 class LeaseHeld(Refused):

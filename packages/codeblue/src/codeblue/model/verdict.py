@@ -33,10 +33,6 @@ class Action(StrEnum):
 
     NONE = "none"
     ROLLBACK = "rollback"
-    ROLLBACK_WITH_DATA = "rollback_with_data"
-    DISABLE_FLAGS = "disable_flags"
-    REPLACE_POD = "replace_pod"
-    FREEZE = "freeze"
     PAGE_ONLY = "page_only"
 
 

@@ -7,9 +7,10 @@ import re
 from itertools import pairwise
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from codeblue.profile.refusal import refusal
+from codeblue.profile.section import Section
 from codeblue.profile.text import plain
 
 _E164: Final = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
@@ -95,10 +96,8 @@ def _person(value: object) -> str:
     return text
 
 
-class Contact(BaseModel):
+class Contact(Section):
     """Somebody who is reached at any hour."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: Annotated[str, BeforeValidator(_person), WithJsonSchema({"type": "string", "minLength": 1})] = Field(
         description="Name of the person or of the rota behind the number."
@@ -111,10 +110,8 @@ class Contact(BaseModel):
     ) = Field(default=None, description="E-mail address, or null.")
 
 
-class Contacts(BaseModel):
+class Contacts(Section):
     """Who is called: the document's five contacts, and the four people that its levels name without one (R2, R3)."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     on_call: Contact | None = Field(default=None, description="The engineer on call, 24/7 (level 1).")
     devops_lead: Contact | None = Field(default=None, description="DevOps lead (level 2).")

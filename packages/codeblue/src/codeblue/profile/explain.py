@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from codeblue.profile.model import Kubernetes, Local, Profile
+from codeblue.profile.model import Profile
+from codeblue.profile.platform import Kubernetes, Local
 from codeblue.profile.refusal import KIND
 from codeblue.profile.source import KeyPath
 from codeblue.profile.text import looks_secret

@@ -3,7 +3,6 @@
 Never a traceback, never the value of a secret, never a long wait: size, depth and number of values are bounded.
 """
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from codeblue.profile.source import MAX_BYTES, REFUSED, Flaw, KeyPath, Tree, Unr
 
 _MAX_SHOWN: Final = 100
 _MAX_SUGGESTED: Final = 50
+#: The first profiles of README and docs/profile.md; they come with the package.
+_EXAMPLES: Final = Path(__file__).with_name("examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,11 @@ def _bytes(path: Path) -> bytes:
         message = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
         remedy = "name the file codeblue.yaml itself with --profile FILE"
     except FileNotFoundError:
-        message, remedy = "does not exist", "write it with `codeblue init`, or name another with --profile FILE"
+        message = "does not exist"
+        remedy = (
+            f"copy {_EXAMPLES / 'kubernetes.yaml'} (or local.yaml beside it) there, put your names in and try it with "
+            "`codeblue check`; or name another with --profile FILE"
+        )
     except PermissionError:
         message, remedy = "may not be read by this user", "give this user the right to read it (chmod u+r)"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -121,7 +126,7 @@ def _validated(raw: bytes, name: str, base: Path) -> Profile:
     except Unreadable as unreadable:
         problems = [_problem(unreadable.flaw)]
     else:
-        found = _profile(tree, {"base": base, "digest": hashlib.sha256(raw).hexdigest()})
+        found = _profile(tree, {"base": base})
         if isinstance(found, Profile) and not tree.flaws:
             return found
         problems = [_problem(flaw) for flaw in tree.flaws]

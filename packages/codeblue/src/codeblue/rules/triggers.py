@@ -18,11 +18,6 @@ class HealthTrigger:
     failures: int = 3
     rule: str = "R4"
 
-    @property
-    def memory(self) -> int:
-        """How many rounds the verdict can depend on when none of them is unknown."""
-        return self.failures + 1
-
     def judge(self, rounds: Sequence[Round]) -> Verdict:
         """The verdict over the rounds, oldest first."""
         if not rounds:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codeblue.model.change import Change, Fence, Receipt
-from codeblue.model.errors import Failed, Refused, Unreachable
+from codeblue.model.errors import Failed, NothingToDo, Refused, Unreachable
 from codeblue.model.health import Outcome
 from codeblue.model.release import Mark, Revision, Standing, Template, Workload
 from codeblue.model.verdict import Verdict
@@ -281,12 +281,12 @@ def _somebody_else(seen: Workload, target: str) -> Refused:
     )
 
 
-def _already_good(seen: Workload, choice: Choice) -> Refused:
+def _already_good(seen: Workload, choice: Choice) -> NothingToDo:
     """A second call of the same command must not walk back through one good release after the other."""
     mark = seen.marks[seen.template.release]
     back = choice.revision
     there = f"`--to {back.number}` goes back to {back.template.label}" if back else "`--to REVISION` names another one"
-    return Refused(
+    return NothingToDo(
         f"{seen.template.label} is in force, and it is known-good since {mark.at:%Y-%m-%d %H:%M} UTC ({mark.why}): "
         "there is no bad release to roll back from. Nothing was changed.",
         remedy=f"`codeblue verify` tells how it is now. If it is bad all the same, {there} and quarantines it.",

@@ -1,8 +1,11 @@
-"""The procedures by name. A new one is a file of its own and a line here; plans and readiness have it then."""
+"""The procedures by name. A new one is a file of its own and a line in both tables: then it is planned and checked."""
 
+from collections.abc import Callable
 from typing import Any
 
 from codeblue.model.errors import Refused
+from codeblue.profile.model import Profile
+from codeblue.runbooks import known_good, quick_rollback, recovery
 from codeblue.runbooks.incident_report import IncidentReport
 from codeblue.runbooks.known_good import KnownGood
 from codeblue.runbooks.quick_rollback import QuickRollback
@@ -10,6 +13,14 @@ from codeblue.runbooks.recovery import Recovery
 from codeblue.runbooks.step import Runbook
 
 RUNBOOKS: dict[str, Runbook[Any]] = {r.name: r for r in (QuickRollback(), Recovery(), KnownGood(), IncidentReport())}
+
+#: What each is asked for when nobody names more than the profile does; None for one that needs arguments.
+USUAL: dict[str, Callable[[Profile], object] | None] = {
+    "quick_rollback": lambda profile: quick_rollback.Request(at_once=profile.runbooks.quick_rollback.at_once),
+    "recovery": lambda _: recovery.Request(),
+    "known_good": lambda _: known_good.Request(),
+    "incident_report": None,
+}
 
 
 def runbook(name: str) -> Runbook[Any]:

@@ -1,7 +1,6 @@
 """Operator commands inside pods of the service (`contract.run_in: pod`): keeps `ports.commands.Commands`."""
 
 import asyncio
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
@@ -70,15 +69,11 @@ class PodCommands:
         return CommandResult(name, outcome, f"exit code {answer.exit_code} in {pod}", stdout.kept)
 
 
-class _Sink(io.RawIOBase):
+class _Sink:
     """Takes everything and keeps at most the first `keep` bytes: what a command prints can hold patient data."""
 
     def __init__(self, keep: int) -> None:
-        super().__init__()
         self._keep, self.kept = keep, b""
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, data: Any, /) -> int:
         self.kept += bytes(data)[: self._keep - len(self.kept)]

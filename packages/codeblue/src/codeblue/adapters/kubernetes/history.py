@@ -1,4 +1,7 @@
-"""ReplicaSets as the Deployment's history, the way kubectl reads it (docs/semantics.md, "rollout undo")."""
+"""ReplicaSets as the Deployment's history, the way kubectl reads it.
+
+See docs/semantics.md, "kubectl rollout undo (Deployment)".
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

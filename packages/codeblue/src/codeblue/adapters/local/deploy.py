@@ -1,4 +1,4 @@
-"""The operator's side of a local workload: start it, deploy to it, scale it, stop it. Each may be called twice.
+"""The operator's side of a local workload: start it, deploy to it, stop it. Each may be called twice.
 
 These calls block. They are what a release pipeline and a person at the machine do; nothing here is fenced.
 """
@@ -37,7 +37,7 @@ def start(
     """Make the workload if there is none in the directory, and bring up whatever of it does not run.
 
     A workload that exists keeps what it has, above all its template: a restart of the machine must not undo a rollback.
-    Use `deploy` and `scale` to change it. The replicas need not be ready when this returns.
+    Use `deploy` to change it. The replicas need not be ready when this returns.
 
     Args:
         directory: the workload's home; made if need be, readable by its owner alone.
@@ -97,13 +97,6 @@ def deploy(directory: Path, template: Mapping[str, Any], *, manager: str = "depl
         return state if state.template.exact == wanted.exact else state.with_template(wanted, manager, at)
 
     return store.edit(Layout(directory), change)
-
-
-def scale(directory: Path, replicas: int) -> State:
-    """Change the replica count. Raises UsageError, NotFound, Forbidden, Unreachable."""
-    if replicas < 0:
-        raise UsageError(f"{replicas} replicas cannot be had.")
-    return store.edit(Layout(directory), lambda state: state.with_replicas(replicas))
 
 
 def stop(directory: Path, *, forget: bool = False) -> None:

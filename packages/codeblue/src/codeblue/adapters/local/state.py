@@ -74,12 +74,6 @@ class State:
             generation=self.generation + 1,
         )
 
-    def with_replicas(self, desired: int) -> "State":
-        """Another replica count."""
-        if desired == self.desired:
-            return self
-        return replace(self, desired=desired, version=self.version + 1, generation=self.generation + 1)
-
     def with_epoch(self, epoch: int) -> "State":
         """Stamp a lease's epoch.
 

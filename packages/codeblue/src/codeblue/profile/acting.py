@@ -1,0 +1,137 @@
+"""When and how Code Blue acts: the sections `verify`, `triggers`, `runbooks`, `known_good` and `lease` of a profile."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from codeblue.profile.section import Section
+from codeblue.profile.units import Fraction, Seconds
+
+Mode = Literal["observe", "ask", "act"]
+Policy = Literal["safe", "literal"]
+
+
+class Verify(Section):
+    """When a recovery counts as verified (R11, R39–R46)."""
+
+    checks: int = Field(default=10, ge=1, le=100, description="Health checks after a rollback, at most (1 to 100).")
+    every: Seconds = Field(
+        default=10.0,
+        ge=0.1,
+        le=300,
+        description="Time between two checks (100ms to 5m).",
+        json_schema_extra={"default": "10s"},
+    )
+    stable_for: Seconds = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="How long everything must stay healthy without a gap (0s to 1h).",
+        json_schema_extra={"default": "30s"},
+    )
+    latency_samples: int = Field(default=10, ge=1, le=1000, description="Health requests that are timed (1 to 1000).")
+    latency_p95: Seconds = Field(
+        default=2.0,
+        ge=0.001,
+        le=300,
+        description="Limit of their 95th percentile (1ms to 5m).",
+        json_schema_extra={"default": "2s"},
+    )
+    error_rate: Fraction = Field(
+        default=0.05, description="Limit of the share of failed requests.", json_schema_extra={"default": "5 %"}
+    )
+    memory: Fraction = Field(
+        default=0.95, description="Limit of working set ÷ memory limit, per pod.", json_schema_extra={"default": "95 %"}
+    )
+
+
+class HealthTrigger(Section):
+    """R4: consecutive failures of the health check."""
+
+    failures: int = Field(
+        default=3, ge=1, le=100, description="Fires when consecutive failures are more than this: 3 fires on the 4th."
+    )
+    mode: Mode = Field(
+        default="observe",
+        description="observe: say what would be done; ask: wait for an approval; act: do it.",
+    )
+
+
+class Budget(Section):
+    """How many automatic rollbacks are tried before only people decide (R10)."""
+
+    rollbacks: int = Field(default=2, ge=1, le=100, description="Automatic rollbacks (1 to 100) …")
+    per: Seconds = Field(
+        default=3600.0,
+        ge=60,
+        le=7 * 86400,
+        description="… within this time (1m to 7d).",
+        json_schema_extra={"default": "1h"},
+    )
+
+
+class Triggers(Section):
+    """When Code Blue acts by itself (R4–R10)."""
+
+    health: HealthTrigger = Field(default=HealthTrigger(), description="Failed health checks in a row (R4).")
+    cooldown: Seconds = Field(
+        default=600.0,
+        ge=0,
+        le=86400,
+        description="Pause after an automatic action (0s to 1d).",
+        json_schema_extra={"default": "10m"},
+    )
+    budget: Budget = Field(default=Budget(), description="Limit of automatic rollbacks.")
+    recent_change: Annotated[Seconds, Field(ge=1, le=30 * 86400)] | None = Field(
+        default=None,
+        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict. "
+        "Not used by this version.",
+    )
+    policy: Policy = Field(
+        default="safe", description="safe; or literal: the document word by word (docs/deviations.md)."
+    )
+
+
+class QuickRollback(Section):
+    """R11: one budget for the whole run."""
+
+    deadline: Seconds = Field(
+        default=300.0,
+        ge=10,
+        le=300,
+        description="Limit of the whole run (10s to 5m).",
+        json_schema_extra={"default": "300s"},
+    )
+    at_once: bool = Field(
+        default=False, description="Replace all pods at once (`--surge`): faster, needs room for twice the pods."
+    )
+
+
+class Runbooks(Section):
+    """Settings of single runbooks."""
+
+    quick_rollback: QuickRollback = Field(default=QuickRollback(), description="The quick rollback (R11).")
+
+
+class KnownGood(Section):
+    """When a release has proven itself (B2)."""
+
+    soak: Seconds = Field(
+        default=600.0,
+        ge=0,
+        le=7 * 86400,
+        description="Healthy time without a gap until it is known-good (0s to 7d).",
+        json_schema_extra={"default": "10m"},
+    )
+
+
+class Lease(Section):
+    """The right to act on the service, kept in its platform."""
+
+    duration: Seconds = Field(
+        default=15.0,
+        ge=5,
+        le=60,
+        description="How long it holds without renewal (5s to 60s).",
+        json_schema_extra={"default": "15s"},
+    )

@@ -1,0 +1,143 @@
+"""Could Code Blue act now? Every procedure is planned, and the worst finding decides the exit code."""
+
+from itertools import permutations
+
+import pytest
+from tests.unit.world import PERSON, Lab
+
+from codeblue.cli.readiness import Finding, look, worst
+from codeblue.engine.runs import make_plan
+from codeblue.model.errors import ExitCode, Unreachable
+from codeblue.model.release import Owner
+from codeblue.runbooks.quick_rollback import Request
+from codeblue.runbooks.registry import RUNBOOKS, USUAL
+from codeblue.testing.memory_cluster import Behaviour
+
+
+async def checked(lab: Lab) -> tuple[dict[str, Finding], ExitCode]:
+    found = await look(lab.world, lab.lease)
+    assert len({f.what for f in found}) == len(found)
+    return {f.what: f for f in found}, worst(found)
+
+
+async def good_then_bad(profile: str = "") -> Lab:
+    lab = Lab(profile)
+    lab.good("1.0")
+    await lab.deploy("2.0")
+    return lab
+
+
+@pytest.mark.req("R1c")
+async def test_every_registered_procedure_is_planned_or_said_to_need_arguments() -> None:
+    lab = await good_then_bad()
+    found, code = await checked(lab)
+    assert code is ExitCode.DONE
+    outcomes = {what.removeprefix("procedure "): f.outcome for what, f in found.items() if what.startswith("proc")}
+    assert outcomes == {"quick_rollback": "ok", "recovery": "ok", "known_good": "ok", "incident_report": "skipped"}
+    assert outcomes.keys() == RUNBOOKS.keys() == USUAL.keys()
+    assert "needs arguments" in found["procedure incident_report"].why
+    assert "from 2.0" in found["procedure quick_rollback"].why
+    assert "left out" in found["procedure recovery"].why
+    assert list(lab.record.read()) == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_procedures_are_planned_with_the_profiles_own_settings(at_once: bool) -> None:
+    lab = await good_then_bad(f"runbooks: {{quick_rollback: {{at_once: {str(at_once).lower()}}}}}\n")
+    found, _ = await checked(lab)
+    assert ("all at once" in found["procedure quick_rollback"].why) is at_once
+
+
+async def test_an_unhealthy_service_is_said_and_is_not_exit_0() -> None:
+    lab = await good_then_bad()
+    lab.sick("2.0")
+    found, code = await checked(lab)
+    assert code is ExitCode.FAILED
+    assert found["health"].outcome == "no"
+    assert found["health"].why.startswith("UNHEALTHY NOW: ")
+    assert "status 503" in found["health"].why
+    assert found["procedure quick_rollback"].outcome == "ok"
+
+
+async def test_pods_that_are_not_ready_are_unhealthy_where_nobody_can_be_asked_either() -> None:
+    lab = await good_then_bad()
+    lab.cluster.behave("3.0", Behaviour(ready_after_s=None))
+    await lab.deploy("3.0")
+    found, code = await checked(lab)
+    assert code is ExitCode.FAILED
+    assert found["pods"].outcome == "no"
+    assert "UNHEALTHY NOW: " in found["pods"].why
+
+
+@pytest.mark.req("B5")
+async def test_health_that_nobody_could_see_is_neither_good_nor_bad() -> None:
+    lab = await good_then_bad()
+    lab.prober.blind = True
+    found, code = await checked(lab)
+    assert (found["health"].outcome, code) == ("unknown", ExitCode.UNREACHABLE)
+
+
+async def test_without_a_known_good_release_the_rollback_would_be_refused() -> None:
+    lab = Lab()
+    await lab.deploy("2.0")
+    found, code = await checked(lab)
+    assert (found["procedure quick_rollback"].outcome, code) == ("no", ExitCode.REFUSED)
+    assert "no known-good revision" in found["procedure quick_rollback"].why
+    assert "unproven" in found["release"].why
+
+
+async def test_a_known_good_release_in_force_needs_nothing_to_go_back_to() -> None:
+    lab = Lab()
+    lab.good("2.0")
+    await lab.deploy("2.0")
+    found, code = await checked(lab)
+    assert code is ExitCode.DONE
+    assert found["procedure quick_rollback"].outcome == "ok"
+    assert "in force, and it is known-good" in found["procedure quick_rollback"].why
+
+
+@pytest.mark.parametrize("trouble", ["paused", "zero", "owned"])
+async def test_a_known_good_release_in_force_excuses_no_other_refusal(trouble: str) -> None:
+    lab = Lab()
+    lab.good("2.0")
+    await lab.deploy("2.0")
+    await lab.platform.observe()
+    if trouble == "paused":
+        lab.cluster.paused = True
+    elif trouble == "zero":
+        lab.cluster.scale(0)
+        await lab.clock.sleep(60)
+    else:
+        lab.cluster.owners = (Owner("argocd", "app", reverts=True, remedy="Suspend it."),)
+    found, code = await checked(lab)
+    assert (found["procedure quick_rollback"].outcome, code) == ("no", ExitCode.REFUSED)
+
+
+async def test_what_is_under_way_would_have_a_second_one_refused() -> None:
+    lab = await good_then_bad()
+    plan = await make_plan("quick_rollback", Request(), lab.world)
+    run = lab.runs.request(plan, actor=PERSON, reason="a test")
+    found, code = await checked(lab)
+    assert (found["runs"].outcome, code) == ("no", ExitCode.REFUSED)
+    assert run.id in found["runs"].why
+
+
+async def test_a_later_finding_does_not_overwrite_a_worse_one() -> None:
+    lab = Lab()
+    await lab.deploy("2.0")
+    lab.sick("2.0")
+    lab.prober.blind = True
+    _, code = await checked(lab)
+    assert code is ExitCode.REFUSED
+    codes = (ExitCode.DONE, ExitCode.FAILED, ExitCode.UNREACHABLE, ExitCode.REFUSED)
+    for order in permutations(codes):
+        assert worst([Finding("x", "no", "", exit_code=c) for c in order]) is ExitCode.REFUSED
+    assert worst([Finding("x", "no", "", exit_code=c) for c in codes[:3]]) is ExitCode.UNREACHABLE
+    assert worst([]) is ExitCode.DONE
+
+
+async def test_a_platform_that_does_not_answer_is_one_finding() -> None:
+    lab = await good_then_bad()
+    lab.cluster.fail("observe", Unreachable("no answer in time"))
+    found, code = await checked(lab)
+    assert (list(found), code) == (["platform"], ExitCode.UNREACHABLE)

@@ -1,0 +1,61 @@
+"""What a profile must not be relied on for, and that nothing else in it is without effect."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from tests.unit.profile.faults import CLUSTER, LOCAL
+from tests.unit.profile.valid import PEOPLE, full
+
+import codeblue
+from codeblue.profile import schema
+from codeblue.profile.caveats import UNREAD, caveats
+from codeblue.profile.load import load_text
+
+SOURCES = Path(codeblue.__file__).parent
+
+
+def read_attributes() -> set[str]:
+    """Names that the product takes of an object anywhere outside of the profile's own package."""
+    files = [p for p in SOURCES.rglob("*.py") if p.relative_to(SOURCES).parts[0] not in ("profile", "testing")]
+    assert len(files) > 50
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8"))))
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+
+
+@pytest.mark.parametrize("profile", [LOCAL, CLUSTER, full()], ids=["local", "tier-0", "full"])
+def test_every_profile_is_told_that_nobody_is_paged(profile: str) -> None:
+    assert caveats(load_text(profile))[0].message.startswith("Nobody is paged by this version")
+
+
+def test_people_and_channels_in_the_profile_are_named_as_not_used() -> None:
+    first, second = caveats(load_text(full()))
+    assert first.keys == ("contacts", "pages")
+    assert "contacts and pages in the profile" in first.message
+    assert second.keys == ("triggers.recent_change",)
+    assert caveats(load_text(LOCAL))[0].keys == ()
+    assert len(caveats(load_text(LOCAL))) == 1
+
+
+def test_an_approval_that_nobody_is_paged_for_is_pointed_out() -> None:
+    assert "waits unannounced" in caveats(load_text(LOCAL + "triggers: {health: {mode: ask}}\n"))[0].message
+    assert "unannounced" not in caveats(load_text(LOCAL))[0].message
+
+
+@pytest.mark.req("R1c")
+def test_without_a_service_what_is_asked_through_it_has_no_effect() -> None:
+    stated = "  port: 80\nhealth: {path: /live, interval: 5s}\ncontract: {health_redis: /redis}\n"
+    [_, caveat] = caveats(load_text(CLUSTER + stated))
+    assert caveat.keys == ("platform.port", "health.path", "contract.health_redis")
+    assert len(caveats(load_text(CLUSTER + "  service: api\n" + stated))) == 1
+    assert len(caveats(load_text(CLUSTER))) == 1
+
+
+def test_every_other_key_is_read_somewhere() -> None:
+    """A key that nothing reads, or one of `UNREAD` that something does read by now."""
+    read = read_attributes()
+    keys = [r.path for r in schema.rows() if not r.path.startswith(("<", "contacts.", "pages."))]
+    assert len(keys) > 50
+    unread = {path for path in keys if path.rpartition(".")[2] not in read}
+    assert unread == set(UNREAD)
+    assert not {*PEOPLE, "slack_webhook", "pagerduty_routing_key"} & read
