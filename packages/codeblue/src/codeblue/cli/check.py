@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, show, untouched
 from codeblue.model.errors import CodeBlueError, ExitCode
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Finding:
     remedy: str = ""
 
 
+@untouched()
 def check(*, live: Annotated[bool, Parameter(negative="")] = False, common: Common = _DEFAULT) -> int:
     """Check the profile; with --live also whether every procedure would work now, and what each missing piece costs.
 

@@ -3,6 +3,8 @@
 import gc
 import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ def build_app() -> "App":
         version=__version__,
         version_flags=["--version"],
         help_flags=["--help", "-h"],
+        suppress_keyboard_interrupt=False,  # `frame` says what Ctrl-C left behind
     )
     for place, (verb, (where, text)) in enumerate(VERBS.items()):
         app.command(where, name=verb, help=text, sort_key=place)
@@ -49,14 +52,21 @@ def build_app() -> "App":
 def main() -> None:
     """Entry point of `codeblue` and `kubectl codeblue`."""
     argv = sys.argv[1:]
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show "≤" shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     if argv in (["--help"], ["-h"], []):
         # rendered beforehand (a test compares): whoever asks for help at night gets it at once
-        sys.stdout.write(Path(__file__).with_name(HELP_FILE).read_text("utf-8"))
+        try:
+            print(Path(__file__).with_name(HELP_FILE).read_text("utf-8"), end="", flush=True)
+        except OSError as error:
+            print(f"The help could not be written: {error.strerror}.", file=sys.stderr)
+            os._exit(1)
         return
     gc.set_threshold(100_000)  # start-up makes many objects and no garbage
-    from codeblue.cli.frame import run_app
+    code = 130  # ExitCode.INTERRUPTED: Ctrl-C so early that nothing was begun
+    with suppress(KeyboardInterrupt):
+        from codeblue.cli.frame import flush, run_app
 
-    code = run_app(build_app(), argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        code = run_app(build_app(), argv)
+        flush()
     os._exit(code)  # all is said and durable; taking the interpreter and DBOS's threads down would cost 0.2 s

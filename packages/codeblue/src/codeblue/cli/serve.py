@@ -7,7 +7,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from codeblue.cli.frame import Common, emit, printable, say
+from codeblue.cli.frame import ENDING, Common, emit, flush, printable, say
 from codeblue.model.errors import CodeBlueError, ExitCode, LeaseLost
 
 _DEFAULT = Common()
@@ -35,17 +35,18 @@ def serve(*, common: Common = _DEFAULT) -> int:
         sentence(f"standing down: {error.message}")
         if error.remedy:
             say(f"Next: {error.remedy}")
-        sys.stdout.flush()
+        flush()
         os._exit(int(ExitCode.REFUSED if isinstance(error, LeaseLost) else error.exit_code))
 
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        ignored = [n for n in ENDING if signal.getsignal(n) is signal.SIG_IGN]  # nohup
+        for number in {signal.SIGTERM, signal.SIGINT, *ENDING}.difference(ignored):
             loop.add_signal_handler(number, stop.set)
         await Daemon(app, sentence, stand_down).run(stop)
         await app.close()
 
     asyncio.run(run())
-    sys.stdout.flush()
+    flush()
     os._exit(int(ExitCode.DONE))  # DBOS's threads would keep the process for seconds

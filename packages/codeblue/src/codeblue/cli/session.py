@@ -2,22 +2,30 @@
 
 import asyncio
 import os
-import pwd
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from codeblue.cli.frame import Common, say, show
+from codeblue.cli.frame import Common, flush, login, report, say, show, told, untouched
 from codeblue.cli.progress import Progress, as_document, as_text
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.engine.state import Owner
 from codeblue.model.change import Fence
-from codeblue.model.errors import CodeBlueError, ExitCode, Failed, LeaseHeld, LeaseLost, Refused, Unreachable
+from codeblue.model.errors import (
+    CodeBlueError,
+    ExitCode,
+    Failed,
+    Interrupted,
+    LeaseHeld,
+    LeaseLost,
+    Refused,
+    Unreachable,
+)
 from codeblue.record.incidents import INCIDENT_KINDS, open_incident
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
@@ -39,80 +47,185 @@ class Options:
 
 def execute(common: Common, name: str, request: Any, reason: str, options: Options, *, incident: str = "") -> int:
     """Plan, ask, do and prove one runbook. Returns the exit code; raises CodeBlueError before anything was done."""
-    profile = common.load()
-    app = open_app(profile)
-    return asyncio.run(_guarded(_execute(app, common, name, request, reason, options, incident)))
+    command = _Command(common)
+
+    def work(runner: asyncio.Runner) -> None:
+        plan = runner.run(command.plan(name, request, options))
+        if options.plan:
+            _show_plan(common, plan, command.target)
+            return
+        say("\n".join([f"{plan.runbook.title} on {command.target}:", *(f"  {line}" for line in plan.lines)]))
+        if plan.runbook.changes and not options.yes:
+            _ask()  # between two turns of the loop, so that Ctrl-C ends the question and not only what follows it
+        runner.run(command.do(plan, reason, incident))
+
+    return command.ended(work)
 
 
 def resume(common: Common, run_id: str) -> int:
     """Go on with an unfinished run of this state. Returns the exit code."""
-    profile = common.load()
-    app = open_app(profile)
-    return asyncio.run(_guarded(_resume(app, common, run_id)))
+    command = _Command(common)
+    return command.ended(lambda runner: runner.run(command.resume(run_id)))
 
 
 async def actor(app: App) -> str:
     """Who acts: whom the platform authenticates, and the login of this machine (never `$USER`, D13)."""
-    login = pwd.getpwuid(os.getuid()).pw_name
-    return f"person:{await app.world.platform.identity()} ({login}@{socket.gethostname()})"
+    return f"person:{await app.world.platform.identity()} ({login()}@{socket.gethostname()})"
 
 
-async def _execute(
-    app: App, common: Common, name: str, request: Any, reason: str, options: Options, incident: str
-) -> int:
-    if runbook(name).changes and not options.plan:
-        threading.Thread(target=_load_engine, daemon=True).start()  # while the platform answers
-    with _nothing_changed():
-        if runbook(name).changes and not options.plan:
-            Runs(app.record, app.world, _no_fence).refuse_second()
-        plan = await make_plan(name, request, app.world)
-    if options.plan:
-        _show_plan(common, plan, app.world.platform.target)
-        return int(ExitCode.DONE)
-    say("\n".join([f"{plan.runbook.title} on {app.world.platform.target}:", *(f"  {line}" for line in plan.lines)]))
-    if plan.runbook.changes and not options.yes:
-        _ask(plan)
-    with _nothing_changed():
-        who = await actor(app)
-    if plan.runbook.changes and not incident:
-        ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
-        incident = ongoing.id if ongoing else ""
-    if not plan.runbook.changes:
-        runs = Runs(app.record, app.world, _no_fence)
-        run = runs.request(plan, actor=who, reason=reason, incident=incident)
-        return await _watch_here(app, common, runs, run)
-    owner = app.state.owner()
-    if owner is not None and owner.kind == "serve":
-        run = Runs(app.record, app.world, _no_fence).request(plan, actor=who, reason=reason, incident=incident)
-        say(f"The daemon ({owner.holder}) takes it up.")
-        return await _follow(app, common, run)
-    async with AsyncExitStack() as stack:
+class _Command:
+    """One command of a person, on one service.
+
+    Attributes:
+        run: the run that was begun, as it was last seen.
+        daemon: the holder's name where a daemon executes it, else "".
+    """
+
+    def __init__(self, common: Common) -> None:
+        self.common, self.run, self.daemon = common, None, ""  # type: tuple[Common, RunView | None, str]
+        profile = common.load()
         with _nothing_changed():
-            engine = await stack.enter_async_context(_Engine(app))
-            run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
-        return await engine.run(common, run)
+            self.app = open_app(profile)
+
+    @property
+    def target(self) -> str:
+        return self.app.world.platform.target
+
+    def ended(self, work: Callable[[asyncio.Runner], None]) -> int:
+        """Do it, show how the run ended if one was begun, and return the exit code.
+
+        The result is shown at the very end, so that there is one, however late a signal comes.
+
+        Raises:
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP; names the run that goes on or can be resumed.
+        """
+        try:
+            with asyncio.Runner() as runner:
+                work(runner)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if self.run is None or not self.run.state.ended:
+                raise self._interrupted() from None
+        return int(ExitCode.DONE) if self.run is None else _result(self.common, self.run)
+
+    async def plan(self, name: str, request: Any, options: Options) -> Plan:
+        """What would be done; reads only."""
+        changes = runbook(name).changes and not options.plan
+        if changes:
+            threading.Thread(target=_load_engine, daemon=True).start()  # while the platform answers
+        with _nothing_changed():
+            if changes:
+                self._runs.refuse_second()
+            return await make_plan(name, request, self.app.world)
+
+    async def do(self, plan: Plan, reason: str, incident: str) -> None:
+        """Have the plan executed, by the daemon that owns the state or else here."""
+        app = self.app
+        with _nothing_changed():
+            who = await actor(app)
+            if plan.runbook.changes and not incident:
+                ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
+                incident = ongoing.id if ongoing else ""
+        if not plan.runbook.changes:
+            with _nothing_changed():
+                self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)
+            await self._watch_here(self.run)
+            return
+        owner = app.state.owner()
+        if owner is not None and owner.kind == "serve":
+            with _nothing_changed():
+                self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)
+            say(f"The daemon ({owner.holder}) takes it up.")
+            await self._follow(self.run, owner)
+            return
+        async with AsyncExitStack() as stack:
+            with _nothing_changed():
+                engine = await stack.enter_async_context(_Engine(self))
+                self.run = engine.runs.request(plan, actor=who, reason=reason, incident=incident)
+            await engine.run(self.run)
+
+    async def resume(self, run_id: str) -> None:
+        """Go on with a run, or follow the daemon that does. Raises Refused for one that is over."""
+        run = self._runs.get(run_id)
+        if run.state.ended:
+            raise Refused(f"Run {run_id} is over: {run.state}. {run.why}", remedy="Start a new one.")
+        self.run = run
+        owner = self.app.state.owner()
+        if owner is not None and owner.kind == "serve":
+            await self._follow(run, owner)
+            return
+        if not runbook(run.runbook).changes:
+            await self._watch_here(run)
+            return
+        threading.Thread(target=_load_engine, daemon=True).start()
+        async with _Engine(self) as engine:
+            await engine.run(run)
+
+    def seen(self, progress: Progress) -> Callable[[RunView], None]:
+        """What takes note of the run's state and shows it."""
+
+        def note(run: RunView) -> None:
+            self.run = run
+            progress.update(run)
+
+        return note
+
+    @property
+    def _runs(self) -> Runs:
+        return Runs(self.app.record, self.app.world, _no_fence)
+
+    async def _watch_here(self, run: RunView) -> None:
+        """Execute a run that changes nothing: no lease, and nothing to take up after a crash."""
+
+        async def once(_: str, work: Any) -> Any:
+            return await work()
+
+        runs = self._runs
+        task = asyncio.create_task(runs.execute(run.id, once))
+        with Progress(run, quiet=self.common.json) as progress:
+            note = self.seen(progress)
+            while not task.done():
+                note(runs.get(run.id))
+                await asyncio.wait({task}, timeout=0.2)
+            await task
+            note(runs.get(run.id))
+        await self.app.close()
+
+    async def _follow(self, run: RunView, owner: Owner) -> None:
+        """Watch a run that the daemon executes."""
+        self.daemon = owner.holder
+        with Progress(run, quiet=self.common.json) as progress, _begun(run):
+            await self._runs.wait(run.id, self.seen(progress))
+        await self.app.close()
+
+    def _interrupted(self) -> Interrupted:
+        run = self.run
+        if run is None:
+            return Interrupted("Interrupted before anything was begun. Nothing was changed.")
+        if self.daemon:
+            return Interrupted(
+                f"Interrupted; the daemon ({self.daemon}) goes on with run {run.id}.",
+                remedy=f"`codeblue run resume {run.id}` follows it again, `codeblue run abort {run.id}` stops it.",
+                run=run.id,
+            )
+        reads = "" if self._runs.changes(run) else " It only looks; nothing was changed."
+        return Interrupted(
+            f"Interrupted; run {run.id} is recorded and stands still, in the middle of its steps.{reads}",
+            remedy=_to_resume(run),
+            run=run.id,
+        )
 
 
-async def _resume(app: App, common: Common, run_id: str) -> int:
-    runs = Runs(app.record, app.world, _no_fence)
-    run = runs.get(run_id)
-    if run.state.ended:
-        raise Refused(f"Run {run_id} is over: {run.state}. {run.why}", remedy="Start a new one.")
-    owner = app.state.owner()
-    if owner is not None and owner.kind == "serve":
-        return await _follow(app, common, run)
-    if not runbook(run.runbook).changes:
-        return await _watch_here(app, common, runs, run)
-    threading.Thread(target=_load_engine, daemon=True).start()
-    async with _Engine(app) as engine:
-        return await engine.run(common, run)
+def _to_resume(run: RunView) -> str:
+    id_ = run.id
+    return f"`codeblue run resume {id_}` goes on with it; `codeblue run abort {id_}` and then resume ends it in order."
 
 
 @contextmanager
 def _nothing_changed() -> Iterator[None]:
     """Errors of this block say what they mean for production; before a run is requested, nothing has been touched."""
     try:
-        yield
+        with untouched():
+            yield
     except CodeBlueError as error:
         if "othing was changed" not in error.message:
             error.message = f"{error.message.rstrip('.')}. Nothing was changed."
@@ -124,12 +237,14 @@ def _begun(run: RunView) -> Iterator[None]:
     """An error from here on cannot say that nothing was changed: the command failed, and the run may go on."""
     try:
         yield
-    except Unreachable as error:
-        if run.state is RunState.REQUESTED and "withdrawn" in error.message:
+    except (Unreachable, OSError) as error:
+        if isinstance(error, Unreachable) and run.state is RunState.REQUESTED and "withdrawn" in error.message:
             raise
+        what = error.message if isinstance(error, Unreachable) else f"{told(error)[0]}."
         raise Failed(
-            f"The run can no longer be followed: {error.message}",
+            f"The run can no longer be followed: {what}",
             remedy=f"Look at the workload itself; `codeblue run resume {run.id}` goes on with the run.",
+            run=run.id,
         ) from error
 
 
@@ -141,11 +256,12 @@ def _load_engine() -> None:
 class _Engine:
     """This process as the one that acts: owner of the state, holder of the lease, engine launched."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, command: _Command) -> None:
+        app = command.app
+        self._command, self._app = command, app
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self.runs = Runs(app.record, app.world, self._keeper.fence)
-        self._begun = False
+        self._over = False
 
     async def __aenter__(self) -> "_Engine":
         me = Owner(holder_name(), "command", os.getpid())
@@ -158,72 +274,39 @@ class _Engine:
                 "Nothing was changed.",
                 remedy="`codeblue run list` shows its run; let it finish, or abort it.",
             ) from None
-        await self._keeper.acquire(me.holder, predecessor=former.holder if former else "")
         try:
+            await self._keeper.acquire(me.holder, predecessor=former.holder if former else "")
             from codeblue.engine.engine import Engine
 
             self._engine = Engine(self.runs, self._keeper, engine_database(self._app.profile), self._stand_down)
             self._engine.launch()  # before anything is requested: without an engine nothing is begun
-        except CodeBlueError:
+        except BaseException:  # an interruption too must not leave the lease to run out
             await self.__aexit__()
             raise
         return self
 
-    async def run(self, common: Common, run: RunView) -> int:
-        self._begun = True
+    async def run(self, run: RunView) -> None:
         await self._engine.take_up()
-        with Progress(run, quiet=common.json) as progress, _begun(run):
-            ended = await self._engine.wait(run.id, progress.update)
-        return _result(common, ended)
+        with Progress(run, quiet=self._command.common.json) as progress, _begun(run):
+            await self._engine.wait(run.id, self._command.seen(progress))
 
     async def __aexit__(self, *_: object) -> None:
+        self._over = True
         with suppress(CodeBlueError):  # it runs out by itself, and is no part of the result
             await self._keeper.release()
         await self._app.close()
         self._app.state.disown()
 
     async def _stand_down(self, error: CodeBlueError) -> None:
-        say(f"{error.message}")
-        say(f"Next: {error.remedy}" if error.remedy else "This command stands down.")
-        say("What was begun is recorded: `codeblue run list`, then resume or abort it.")
-        sys.stdout.flush()
-        os._exit(int(ExitCode.FAILED if self._begun else error.exit_code))
-
-
-async def _watch_here(app: App, common: Common, runs: Runs, run: RunView) -> int:
-    """Execute a run that changes nothing: no lease, and nothing to take up after a crash."""
-
-    async def once(_: str, work: Any) -> Any:
-        return await work()
-
-    task = asyncio.create_task(runs.execute(run.id, once))
-    with Progress(run, quiet=common.json) as progress:
-        while not task.done():
-            progress.update(runs.get(run.id))
-            await asyncio.wait({task}, timeout=0.2)
-        await task
-        ended = runs.get(run.id)
-        progress.update(ended)
-    await app.close()
-    return _result(common, ended)
-
-
-async def _follow(app: App, common: Common, run: RunView) -> int:
-    """Watch a run that the daemon executes."""
-    runs = Runs(app.record, app.world, _no_fence)
-    with Progress(run, quiet=common.json) as progress, _begun(run):
-        run = await runs.wait(run.id, progress.update)
-    await app.close()
-    return _result(common, run)
-
-
-async def _guarded(work: Any) -> int:
-    try:
-        code: int = await work
-    except asyncio.CancelledError:
-        say("Interrupted. What was begun is recorded: `codeblue run list`, then resume or abort it.")
-        return int(ExitCode.INTERRUPTED)
-    return code
+        if self._over:  # we gave the lease up ourselves; whatever still executes here ends with the process
+            await asyncio.get_running_loop().create_future()
+        run = self._command.run
+        if run is not None:
+            error.exit_code, error.run = ExitCode.FAILED, run.id
+            error.remedy = f"{error.remedy} What was begun is recorded: {_to_resume(run)}".strip()
+        code = report(error, self._command.common.json)
+        flush()
+        os._exit(code)
 
 
 async def _no_fence() -> Fence:
@@ -251,12 +334,19 @@ def _show_plan(common: Common, plan: Plan, target: str) -> None:
     show(common, document, "\n".join(lines))
 
 
-def _ask(plan: Plan) -> None:
-    if not sys.stdin.isatty():
+def _ask() -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
         raise Refused(
             "This changes production, and there is nobody to ask. Nothing was changed.",
             remedy="Add --yes, or look at it first with --plan.",
         )
     say("Type yes to do it:")
-    if input().strip() != "yes":
-        raise Refused("Not confirmed. Nothing was changed.")
+    try:
+        answer = input()
+    except (EOFError, UnicodeDecodeError):
+        answer = ""
+    if answer.strip() != "yes":
+        raise Refused(
+            "Not confirmed. Nothing was changed.",
+            remedy="Run it again and type yes, or add --yes; --plan shows what would be done.",
+        )
