@@ -124,6 +124,8 @@ def started(*argv: str, cwd: Path, ignoring: signal.Signals | None = None) -> It
     try:
         yield Started(process)
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        process.kill()
+        process.wait(LIMIT_S)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:  # not read to its end: what the program started may have it as well
+                stream.close()
