@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: verb → where it is. The order is that of the help.
 VERBS = {
-    "demo": ("codeblue.cli.demo:demo", "The whole story on this machine, in about a minute."),
+    "demo": ("codeblue.cli.demo:demo", "The whole story on this machine, in about half a minute."),
     "check": ("codeblue.cli.check:check", "Check the profile; --live also what it names."),
     "serve": ("codeblue.cli.serve:serve", "Watch the service, decide, act: the daemon."),
     "status": ("codeblue.cli.status:status", "What is going on, from the record."),
@@ -28,8 +28,12 @@ VERBS = {
 HELP_FILE = "help.txt"
 
 
-def build_app() -> "App":
-    """The cyclopts application with every verb, none of them imported yet."""
+def build_app(verb: str = "") -> "App":
+    """The cyclopts application with every verb, none of them imported yet.
+
+    Args:
+        verb: the one that is asked for. Its help is its own docstring, not the line that stands in the list of all.
+    """
     from cyclopts import App
 
     from codeblue import __version__
@@ -44,8 +48,9 @@ def build_app() -> "App":
         help_flags=["--help", "-h"],
         suppress_keyboard_interrupt=False,  # `frame` says what Ctrl-C left behind
     )
-    for place, (verb, (where, text)) in enumerate(VERBS.items()):
-        app.command(where, name=verb, help=text, sort_key=place)
+    for place, (name, (where, line)) in enumerate(VERBS.items()):
+        lines = {} if name == verb else {"help": line}
+        app.command(where, name=name, sort_key=place, **lines)
     return app
 
 
@@ -67,6 +72,6 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         from codeblue.cli.frame import flush, run_app
 
-        code = run_app(build_app(), argv)
+        code = run_app(build_app(next((a for a in argv if a in VERBS), "")), argv)
         flush()
     os._exit(code)  # all is said and durable; taking the interpreter and DBOS's threads down would cost 0.2 s

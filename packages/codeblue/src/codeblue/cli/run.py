@@ -84,7 +84,10 @@ def abort(run: str, *, common: Common = _DEFAULT) -> int:
 
 @app.command
 def resume(run: str, *, common: Common = _DEFAULT) -> int:
-    """Go on with a run that was interrupted, here and now."""
+    """Go on with a run that was interrupted, here and now; exit codes as those of the run.
+
+    Where a daemon owns the state, it goes on there, and is followed here.
+    """
     from codeblue.cli.session import resume as go_on
 
     return go_on(common, run)

@@ -16,7 +16,8 @@ _DEFAULT = Common()
 def serve(*, common: Common = _DEFAULT) -> int:
     """Watch the service, decide, act and prove, until stopped. Several may stand by for each other.
 
-    One line for each cycle on standard output; with --json each line is a JSON object.
+    One line for each cycle on standard output; with --json each line is a JSON object. SIGTERM and Ctrl-C end it in
+    order (exit 0): its lease is free at once, and a run that was under way goes on with whoever takes over.
     """
     from codeblue.daemon import Daemon
     from codeblue.wiring import open_app

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a verb of the command line answers to the shell (docs/architecture.md, "Exit codes")."""
+    """What a verb of the command line answers to the shell (README.md)."""
 
     DONE = 0
     FAILED = 1
