@@ -15,8 +15,8 @@ FILE = Path(__file__).parent.parent / "packages/codeblue/src/codeblue/cli" / HEL
 
 
 def rendered() -> str:
-    """The help of the whole program, 100 columns wide, without colours."""
-    console = Console(file=io.StringIO(), width=100, color_system=None, force_terminal=False, legacy_windows=False)
+    """The help of the whole program, 80 columns wide, without colours."""
+    console = Console(file=io.StringIO(), width=80, color_system=None, force_terminal=False, legacy_windows=False)
     build_app().help_print([], console=console)
     assert isinstance(console.file, io.StringIO)  # noqa: S101  # for mypy
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"

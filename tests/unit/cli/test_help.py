@@ -1,12 +1,18 @@
 """The help, and what start-up loads."""
 
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 from tests.unit.cli.program import CODEBLUE, Home, environment, run
 from tests.unit.record.test_folds import whole
+
+from codeblue.cli.main import VERBS
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {
@@ -35,16 +41,44 @@ def test_help_is_asked_for_in_three_ways(tmp_path: Path) -> None:
     [text] = texts
     assert "rollback" in text
     assert "\x1b" not in text
-    assert all(len(line) <= 100 for line in text.splitlines())
+    assert all(len(line) <= 80 for line in text.splitlines())
 
 
-def test_every_verb_has_help(tmp_path: Path) -> None:
-    from codeblue.cli.main import VERBS
+def words(text: str) -> str:
+    """A text without its line breaks, box and markup."""
+    return " ".join(re.sub(r"[`│╭╮╰╯─•]|^ *- ", " ", text, flags=re.MULTILINE).split())
 
-    for verb in VERBS:
-        answer = run(verb, "--help", cwd=tmp_path)
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_is_all_of_its_docstring(tmp_path: Path, verb: str) -> None:
+    """And fits a terminal of 80 columns."""
+    module, _, name = VERBS[verb][0].partition(":")
+    target = getattr(importlib.import_module(module), name)
+    targets = {(): target.help} if isinstance(target, App) else {(): inspect.getdoc(target)}
+    if isinstance(target, App):
+        targets |= {(n,): inspect.getdoc(target[n].default_command) for n in target if not n.startswith("-")}
+        assert len(targets) > 1
+    for below, text in targets.items():
+        answer = run(verb, *below, "--help", cwd=tmp_path, env={"COLUMNS": "80"})
         assert answer.code == 0, answer
-        assert "Usage: codeblue" in answer.out
+        assert f"Usage: codeblue {' '.join((verb, *below))}" in answer.out
+        description = (text or "").partition("Parameters\n---")[0]
+        assert description
+        assert words(description) in words(answer.out)
+        assert all(len(line) <= 80 for line in answer.out.splitlines())
+
+
+def test_the_exit_codes_of_a_rollback_stand_in_its_help(tmp_path: Path) -> None:
+    text = words(run("rollback", "--help", cwd=tmp_path).out)
+    for said in ("0: done and verified", "3: refused", "130: interrupted", "For example: codeblue rollback"):
+        assert said in text
+
+
+def test_the_list_of_verbs_imports_none_of_them() -> None:
+    code = "import sys; from codeblue.cli.main import VERBS, build_app; build_app('rollback')\n"
+    code += "print([m for m in sys.modules if m in {w.partition(':')[0] for w, _ in VERBS.values()}])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout == "[]\n"
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:

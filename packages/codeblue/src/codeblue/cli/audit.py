@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, show, untouched
 
 _DEFAULT = Common()
 
@@ -10,6 +10,7 @@ app = App(name="audit", help="Verify the chain of the record.")
 
 
 @app.command
+@untouched()
 def verify(*, common: Common = _DEFAULT) -> int:
     """Compute the hash of every event anew and follow the chain (B8). Exit 1 where it is broken."""
     from codeblue.record.chain import GENESIS, broken_at

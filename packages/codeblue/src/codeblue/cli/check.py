@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, show, untouched
 from codeblue.model.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ _DEFAULT = Common()
 _SIGNS = {"ok": "✓", "no": "✗", "unknown": "?", "skipped": "–"}
 
 
+@untouched()
 def check(*, live: Annotated[bool, Parameter(negative="")] = False, common: Common = _DEFAULT) -> int:
     """Check the profile; with --live also whether Code Blue could act now. Changes nothing.
 

@@ -2,14 +2,19 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
+import re
 import shlex
 import shutil
 import signal
 import socket
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from codeblue.cli.frame import Common, say, show
-from codeblue.model.errors import ExitCode, Failed, UsageError
+from codeblue.cli.frame import Common, deafen, say, show, told
+from codeblue.model.errors import CodeBlueError, ExitCode, Failed, Interrupted, Refused, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from codeblue.record.incidents import IncidentView
@@ -26,6 +31,15 @@ if TYPE_CHECKING:
 _DEFAULT = Common()
 
 GOOD, BAD = "1.4.0", "1.5.0"
+
+#: The file that says that a directory is the demo's own, and who holds its lock is the demo that uses it.
+MARKER_FILE = ".codeblue-demo"
+
+#: Seconds that the daemon has for ending in order; after that it is killed, as a crash would.
+DAEMON_ENDS_S = 15.0
+
+#: Columns of the story: terminals at night are narrow.
+WIDTH = 80
 
 PROFILE = """\
 # The demo's profile: a service on this machine, and Code Blue may act by itself.
@@ -83,25 +97,119 @@ class Traffic:
                 await asyncio.sleep(0.1)
 
 
-class Story:
-    """The steps of the demo, told as they happen."""
+class Place:
+    """The directory of a demo, and everything that runs because of it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.profile = directory / "codeblue.yaml"
+        self.platform = directory / "platform"
+        self.data = directory / "data"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The directory is this demo's alone, and empty but for its profile.
+
+        What an earlier demo left there, running or not, is ended and removed.
+
+        Raises:
+            Refused: it is somebody else's; nothing was touched. UsageError: no workload can live there.
+            Unreachable: it cannot be written.
+        """
+        from codeblue.adapters.local.files import Layout
+
+        try:
+            Layout(self.platform)
+        except CodeBlueError as error:
+            error.remedy = "Name another directory with --directory."
+            raise
+        with ExitStack() as stack:
+            try:
+                marker = stack.enter_context(self._marker().open("a", encoding="utf-8"))
+                self._lock(marker.fileno())
+                marker.truncate(0)
+                marker.write("`codeblue demo` made this directory, and the next one replaces what is in it.\n")
+                marker.flush()
+                self._clear()
+                self.profile.write_text(PROFILE, "utf-8")
+                self.data.mkdir()
+            except OSError as error:
+                what, remedy = told(error)
+                raise Unreachable(
+                    f"The demo's directory {self.directory} cannot be used: {what}.",
+                    remedy=f"{remedy.partition(',')[0]}, or choose another one with --directory.",
+                ) from error
+            yield
+
+    def end(self, *, forget: bool) -> None:
+        """End everything that a demo started here, however it ended itself. Raises Failed when something stays.
+
+        Args:
+            forget: remove the platform's files and logs as well.
+        """
+        from codeblue.adapters.local.deploy import stop
+        from codeblue.adapters.local.proc import kill_marked, marked
+
+        for number, limit_s in ((signal.SIGTERM, DAEMON_ENDS_S), (signal.SIGKILL, 5.0)):
+            until = time.monotonic() + limit_s
+            if kill_marked(self.directory, number=number):
+                while marked(self.directory) and time.monotonic() < until:
+                    time.sleep(0.05)
+        stop(self.platform, forget=forget)
+
+    def _marker(self) -> Path:
+        marker = self.directory / MARKER_FILE
+        another = "Name a directory that is new or empty with --directory; the demo replaces what is in it."
+        if self.directory.exists() and not self.directory.is_dir():
+            raise Refused(f"{self.directory} is no directory. Nothing was touched.", remedy=another)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if any(self.directory.iterdir()) and (marker.is_symlink() or not marker.is_file()):
+            raise Refused(f"{self.directory} holds something that no demo made. Nothing was touched.", remedy=another)
+        return marker
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"Another demo is running in {self.directory}. Nothing was touched.",
+                remedy="Let it end, or name another directory with --directory.",
+            ) from None
+
+    def _clear(self) -> None:
+        from codeblue.adapters.local.proc import marked
+
+        leftovers = (self.platform, self.data, self.directory / "state", self.directory / "incidents", self.profile)
+        for link in (path for path in leftovers if path.is_symlink()):
+            link.unlink()  # whatever it leads to is not the demo's
+        if marked(self.directory) or marked(self.platform):
+            say(f"Ending what an earlier demo left running in {self.directory}")
+        self.end(forget=True)
+        for leftover in leftovers:
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            leftover.unlink(missing_ok=True)
+
+
+class Story:
+    """The steps of the demo, told as they happen."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.profile = place, place.profile
         self.port = _free_port()
         self.traffic = Traffic(f"http://127.0.0.1:{self.port}")
         self._begun = time.monotonic()
         self._sentences: list[str] = []
+        self._daemon: asyncio.subprocess.Process | None = None
 
     async def tell(self) -> dict[str, Any]:
         """Everything from the good release to the report. Raises Failed when a part of it does not come about."""
         from codeblue.adapters.local.deploy import deploy, start
+        from codeblue.adapters.local.proc import MARKER
         from codeblue.profile.load import load
 
-        self._prepare()
         profile = load(self.profile)
-        platform = self.directory / "platform"
+        platform = self.place.platform
         self._scene(f"Release {GOOD} starts: three processes of the AI diagnostics service behind {self.traffic.url}")
         await asyncio.to_thread(
             start,
@@ -115,8 +223,14 @@ class Story:
         client = asyncio.create_task(self.traffic.run())
         await self._until("the service to answer", lambda: self.traffic.good > 0, 30)
         self._scene("Code Blue's daemon begins to watch: codeblue serve")
-        daemon = await asyncio.create_subprocess_exec(
-            *_codeblue(), "serve", "--json", "--profile", str(self.profile), stdout=asyncio.subprocess.PIPE
+        daemon = self._daemon = await asyncio.create_subprocess_exec(
+            *_codeblue(),
+            "serve",
+            "--json",
+            "--profile",
+            str(self.profile),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, MARKER: str(self.place.directory)},  # so that a later demo finds it
         )
         listener = asyncio.create_task(self._listen(daemon))
         try:
@@ -127,31 +241,18 @@ class Story:
             deployed = time.monotonic()
             await self._until("the incident to be mitigated", lambda: self._said("is mitigated"), 90)
             took_s = time.monotonic() - deployed
+            good, bad = self.traffic.good - before[0], self.traffic.bad - before[1]
             await self._until("the report", lambda: self._incidents()[-1].report != "", 30)
-            lost = self.traffic.bad - before[1]
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                daemon.send_signal(signal.SIGTERM)
-            await daemon.wait()
+            self._daemon = None
+            await _ended(daemon)
             await listener
             client.cancel()
             await asyncio.gather(client, return_exceptions=True)
-        return self._ending(took_s, lost)
-
-    def _prepare(self) -> None:
-        if find_spec("ai_diagnostics") is None:
-            raise UsageError(
-                "The demo's service, ai-diagnostics, is not installed.", remedy="`make demo` installs it and runs this."
-            )
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for leftover in ("state", "incidents"):
-            shutil.rmtree(self.directory / leftover, ignore_errors=True)
-        self.profile.write_text(PROFILE, "utf-8")
+        return self._ending(took_s, good + bad, bad)
 
     def _template(self, version: str, *, fault: str) -> dict[str, Any]:
-        data = self.directory / "data"
-        data.mkdir(exist_ok=True)
-        env = {"RELEASE_VERSION": version, "WORKERS": "1", "DATA_DIR": str(data)}
+        env = {"RELEASE_VERSION": version, "WORKERS": "1", "DATA_DIR": str(self.place.data)}
         if fault:
             env["RELEASE_FAULT"] = fault
         return {"command": [sys.executable, "-m", "ai_diagnostics", "serve"], "env": env, "version": version}
@@ -162,27 +263,35 @@ class Story:
             return
         last = ""
         async for line in daemon.stdout:
-            sentence = str(json.loads(line)["sentence"])
+            try:
+                sentence = str(json.loads(line)["sentence"])
+            except ValueError:  # it was killed in the middle of a line
+                continue
             self._sentences.append(sentence)
             if sentence != last:
-                say(f"  {self._elapsed()}  {sentence}")
+                self._tell(f"  {self._elapsed()}  ", retold(sentence))
             last = sentence
 
     async def _until(self, what: str, happened: Callable[[], bool], limit_s: float) -> None:
         until = time.monotonic() + limit_s
+        look = f"Look into {self.place.directory}: platform/logs, and the record with `codeblue run list`."
         while not happened():
+            if self._daemon is not None and self._daemon.returncode is not None:
+                raise Failed(f"The daemon ended while the demo waited for {what}.", remedy=look)
             if time.monotonic() > until:
-                raise Failed(
-                    f"The demo waited {limit_s:g} s in vain for {what}.",
-                    remedy=f"Look into {self.directory}: logs, record.",
-                )
+                raise Failed(f"The demo waited {limit_s:g} s in vain for {what}.", remedy=look)
             await asyncio.sleep(0.1)
 
     def _said(self, words: str) -> bool:
         return any(words in sentence for sentence in self._sentences)
 
     def _scene(self, text: str) -> None:
-        say(f"\n{self._elapsed()}  {text}")
+        say("")
+        self._tell(f"{self._elapsed()}  ", text)
+
+    def _tell(self, when: str, text: str) -> None:
+        indent = " " * len(when)
+        say(textwrap.fill(text, WIDTH, initial_indent=when, subsequent_indent=indent, break_long_words=False))
 
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self._begun:5.1f} s"
@@ -198,7 +307,7 @@ class Story:
         finally:
             record.close()
 
-    def _ending(self, took_s: float, lost: int) -> dict[str, Any]:
+    def _ending(self, took_s: float, requests: int, failed: int) -> dict[str, Any]:
         from codeblue.profile.load import load
         from codeblue.record.chain import broken_at
         from codeblue.record.incidents import fold_incidents
@@ -215,8 +324,8 @@ class Story:
             "schema": "codeblue/demo/1",
             "incident": incidents[0].id,
             "seconds_from_deploy_to_proven": round(took_s, 1),
-            "requests": self.traffic.good + self.traffic.bad,
-            "failed_requests": lost,
+            "requests": requests,
+            "failed_requests": failed,
             "report": incidents[0].report,
             "profile": str(self.profile),
             "seconds": round(time.monotonic() - self._begun, 1),
@@ -231,33 +340,96 @@ def demo(
 ) -> int:
     """The whole story on this machine: a good release, a bad one, noticed, rolled back, proven and reported.
 
-    Needs no server, no cluster and no root.
+    Needs no server, no cluster and no root, and takes about half a minute. What it started is ended with it, also by
+    Ctrl-C; what one that was killed left running is ended by the next one in the same directory.
+
+    Exit 3 for a directory with something in it that no demo made.
 
     Parameters
     ----------
     directory
-        Where the demo keeps its profile, record and report.
+        Where the demo keeps its profile, record and report: a new or empty directory, or that of an earlier demo.
     keep
         Leave the service running afterwards.
     """
-    from codeblue.adapters.local.deploy import stop
-
-    story = Story(directory.absolute())
-    try:
-        document = asyncio.run(story.tell())
-    finally:
-        if not keep:
-            stop(story.directory / "platform", forget=True)
-    program, profile = shlex.quote(sys.argv[0]), shlex.quote(str(story.profile))
-    text = (
-        f"\nRelease {BAD} was bad; from its deployment to the proven end {document['seconds_from_deploy_to_proven']} s "
-        f"passed, and {document['failed_requests']} of {document['requests']} requests failed.\n"
-        f"Report:  {document['report']}\n"
-        f"Look at: {program} incident list --profile {profile}\n"
-        f"         {program} audit verify --profile {profile}"
-    )
-    show(common, document, text)
+    if find_spec("ai_diagnostics") is None:
+        raise UsageError(
+            "The demo's service, ai-diagnostics, is not installed.", remedy="`make demo` installs it and runs this."
+        )
+    place = Place(_resolved(directory))
+    with place.claimed():
+        story = Story(place)
+        try:
+            document = asyncio.run(story.tell())
+            if not keep:
+                place.end(forget=True)
+        except BaseException as error:
+            deafen()
+            say("Ending everything that the demo started")
+            place.end(forget=False)
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            raise Interrupted(
+                "Interrupted; everything that the demo had started is ended.",
+                remedy=f"Its record and logs are in {place.directory}; the next demo there begins anew.",
+            ) from None
+    show(common, document, _farewell(story, document, keep=keep))
     return int(ExitCode.DONE)
+
+
+def _resolved(directory: Path) -> Path:
+    try:
+        return directory.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead round in a circle (before Python 3.13)
+        raise UsageError(
+            f"The directory {str(directory)!r} cannot be had: {error}.", remedy="Name another one with --directory."
+        ) from error
+
+
+def retold(sentence: str) -> str:
+    """A sentence of the daemon for somebody who hears it for the first time.
+
+    A cycle in which the rule has not fired yet is "ok", also when its own probe failed: as if the release were.
+    """
+    cycle = re.fullmatch(r"ok: (.+): (\d+) consecutive failures ≤ (\d+)", sentence)
+    if cycle is None:
+        return sentence
+    release, failures, limit = cycle[1], int(cycle[2]), cycle[3]
+    if failures == 0:
+        return f"{release}: no failed probe"
+    return f"{release}: {failures} failed in a row; more than {limit} mean a rollback"
+
+
+async def _ended(daemon: asyncio.subprocess.Process) -> None:
+    """Have the daemon end in order, and if it does not, at once."""
+    with contextlib.suppress(ProcessLookupError):
+        daemon.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(daemon.wait(), DAEMON_ENDS_S)
+    except TimeoutError:
+        daemon.kill()
+        await daemon.wait()
+
+
+def _farewell(story: Story, document: dict[str, Any], *, keep: bool) -> str:
+    program, profile = shlex.quote(sys.argv[0]), shlex.quote(str(story.profile))
+    took_s, requests, failed = (document[k] for k in ("seconds_from_deploy_to_proven", "requests", "failed_requests"))
+    lines = [
+        "",
+        f"Release {BAD} was bad; {took_s} s after its deployment {GOOD} was back, and proven.",
+        f"{failed} of the {requests} requests that clients made in that time failed.",
+        f"Report:  {document['report']}",
+        f"Look at: {program} incident list --profile {profile}",
+        f"         {program} audit verify --profile {profile}",
+    ]
+    if keep:
+        lines += [
+            f"Release {GOOD} still runs: {story.traffic.url}",
+            f"End it:  {program} local stop --forget --profile {profile}",
+        ]
+    else:
+        lines.append("Everything that the demo started is ended again; --keep leaves the service running.")
+    return "\n".join(lines)
 
 
 def _codeblue() -> list[str]:

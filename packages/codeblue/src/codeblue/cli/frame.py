@@ -1,22 +1,32 @@
 """What every verb shares: options, the translation of errors into messages and exit codes, JSON."""
 
+import errno
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import App, CycloptsError, Parameter
 
-from codeblue.model.errors import CodeBlueError, ExitCode, UsageError
+from codeblue.model.errors import CodeBlueError, ExitCode, Failed, Interrupted, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from codeblue.profile.model import Profile
     from codeblue.profile.pointer import Pointer
 
 DEFAULT_PROFILE = "codeblue.yaml"
+
+#: What ends a command in order besides Ctrl-C: a service manager, a pipeline's timeout, a terminal that was closed.
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @Parameter(name="*")
@@ -55,21 +65,79 @@ class Common:
 
 
 def run_app(app: App, argv: Sequence[str]) -> int:
-    """Run a command line and give its exit code; no error of ours leaves as a traceback."""
+    """Run a command line and give its exit code; no error of ours or of the machine leaves as a traceback."""
     as_json = "--json" in argv
+    listen()
     try:
         result = app(list(argv), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _report(UsageError(str(error), remedy="`codeblue --help`, or --help after the verb."), as_json)
+        return report(UsageError(str(error), remedy="`codeblue --help`, or --help after the verb."), as_json)
     except CodeBlueError as error:
-        return _report(error, as_json)
+        return report(error, as_json)
     except KeyboardInterrupt:
-        say("Interrupted.")
-        return int(ExitCode.INTERRUPTED)
+        remedy = "`codeblue status` tells what is going on; run the command again when you want it."
+        return report(Interrupted("Interrupted before it was done.", remedy=remedy), as_json)
     except BrokenPipeError:  # of a help page in a pager; results and progress go through `emit`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILED)
+    except OSError as error:
+        what, remedy = told(error)
+        message = f"The command ended before it was done: {what}. What it did until then is not undone."
+        return report(Failed(message, remedy=f"{remedy}, then look at `codeblue status`."), as_json)
     return int(result) if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def listen() -> None:
+    """From here on `ENDING` signals end the command as Ctrl-C does. One that is ignored (nohup) stays ignored."""
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def deafen() -> None:
+    """From here on no signal but SIGKILL ends the command: what is left to do is short, and has to be done."""
+    with suppress(ValueError):  # not the main thread, where alone this can be said
+        for number in (signal.SIGINT, *ENDING):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _end(number: int, at: FrameType | None) -> None:
+    # what Ctrl-C does at this moment: raise, or within an event loop cancel its task, which then ends in order
+    interrupt = signal.getsignal(signal.SIGINT)
+    (interrupt if callable(interrupt) else signal.default_int_handler)(number, at)
+
+
+def told(error: OSError) -> tuple[str, str]:
+    """An error of the operating system in words: what happened and where, and what can be done about it."""
+    place = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
+    what = f"{error.strerror or type(error).__name__}{place}"
+    if error.errno in _FULL:
+        return what, "Free the disk"
+    if error.errno in _NOT_ALLOWED:
+        return what, "Give this user the right to use that place, or name another one in the profile"
+    return what, "Look at that place, or name another one in the profile"
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """For what only reads: an error of the operating system becomes Unreachable, and says that nothing was changed."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what, remedy = told(error)
+        raise Unreachable(f"{what}. Nothing was changed.", remedy=f"{remedy}.") from error
+
+
+def login() -> str:
+    """The account of this process as the machine knows it (never `$USER`, D13): its name, else its number."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # containers run under numbers that no file names
+        return f"uid {os.getuid()}"
 
 
 def say(text: str) -> None:
@@ -77,12 +145,29 @@ def say(text: str) -> None:
     emit(printable(text), sys.stderr)
 
 
-def emit(line: str, stream: TextIO) -> None:
-    """Print a line. Whoever read it may be gone (`| head`): no reason to leave a run alone, so we go on silently."""
+def emit(line: str, stream: TextIO | None) -> OSError | None:
+    """Print a line, and return what kept it from being printed, if anybody would still have read it.
+
+    Whoever read it may be gone (`| head`), the disk of a log full, the terminal closed: no reason to leave a run alone,
+    so nothing is raised.
+    """
+    if stream is None:  # closed by whoever started us
+        return None
     try:
         print(line, file=stream, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as error:
+        return error
+    return None
+
+
+def flush() -> None:
+    """Write what is still held back, as far as it can be."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()
 
 
 def printable(text: str) -> str:
@@ -91,23 +176,27 @@ def printable(text: str) -> str:
 
 
 def show(common: Common, document: Mapping[str, Any], text: str) -> None:
-    """The result of a verb: the document with --json, else the text."""
-    if common.json:
-        emit(json.dumps(document), sys.stdout)
-    else:
-        emit(printable(text), sys.stdout)
+    """The result of a verb: the document with --json, else the text. Raises Failed when it cannot be written."""
+    error = emit(json.dumps(document) if common.json else printable(text), sys.stdout)
+    if error is not None:
+        raise Failed(
+            f"The result could not be written to standard output: {told(error)[0]}. What was done stays done.",
+            remedy="`codeblue status` and `codeblue run list` tell it again.",
+        )
 
 
-def _report(error: CodeBlueError, as_json: bool) -> int:
-    if as_json:
-        document = {
-            "schema": "codeblue/error/1",
-            "message": error.message,
-            "remedy": error.remedy,
-            "exit_code": int(error.exit_code),
-        }
-        emit(json.dumps(document), sys.stdout)
-    else:
+def report(error: CodeBlueError, as_json: bool) -> int:
+    """Tell an error, as a document or in words, and return its exit code."""
+    deafen()
+    document = {
+        "schema": "codeblue/error/1",
+        "message": error.message,
+        "remedy": error.remedy,
+        "exit_code": int(error.exit_code),
+    }
+    if error.run:
+        document["run"] = error.run
+    if not as_json or emit(json.dumps(document), sys.stdout) is not None:
         say(error.message)
         if error.remedy:
             say(f"Next: {error.remedy}")

@@ -1,16 +1,15 @@
 """This process as the one that acts, for the time of one command: what the daemon is for long, without the loop."""
 
+import asyncio
 import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from codeblue.cli.frame import say
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
 from codeblue.engine.state import Owner
-from codeblue.model.errors import CodeBlueError, ExitCode, LeaseHeld
+from codeblue.model.errors import CodeBlueError, LeaseHeld
 from codeblue.record.runs import RunView
 from codeblue.wiring import App, engine_database, holder_name
 
@@ -29,13 +28,16 @@ class Holder:
 
     Entering raises LeaseHeld when another command owns the state or another machine the lease, and whatever the lease
     and the engine raise; nothing was changed then. When the lease is lost within, the process ends.
+
+    Args:
+        stood_down: says so, and returns the exit code.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, stood_down: Callable[[CodeBlueError], int]) -> None:
+        self._app, self._stood_down = app, stood_down
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self.runs = Runs(app.record, app.world, self._keeper.fence)
-        self._begun = False
+        self._over = False
 
     async def __aenter__(self) -> "Holder":
         me = Owner(holder_name(), "command", os.getpid())
@@ -48,13 +50,13 @@ class Holder:
                 "Nothing was changed.",
                 remedy="`codeblue run list` shows its run; let it finish, or abort it.",
             ) from None
-        await self._keeper.acquire(me.holder, predecessor=former.holder if former else "")
         try:
+            await self._keeper.acquire(me.holder, predecessor=former.holder if former else "")
             from codeblue.engine.engine import Engine
 
             self._engine = Engine(self.runs, self._keeper, engine_database(self._app.profile), self._stand_down)
             self._engine.launch()  # before anything is requested: without an engine nothing is begun
-        except CodeBlueError:
+        except BaseException:  # an interruption too must not leave the lease to run out
             await self.__aexit__()
             raise
         return self
@@ -65,19 +67,17 @@ class Holder:
         Args:
             seen: gets the run's state about five times a second, for live progress.
         """
-        self._begun = True
         await self._engine.take_up()
         return await self._engine.wait(run.id, seen)
 
     async def __aexit__(self, *_: object) -> None:
+        self._over = True
         with suppress(CodeBlueError):  # it runs out by itself, and is no part of the result
             await self._keeper.release()
         await self._app.close()
         self._app.state.disown()
 
     async def _stand_down(self, error: CodeBlueError) -> None:
-        say(f"{error.message}")
-        say(f"Next: {error.remedy}" if error.remedy else "This command stands down.")
-        say("What was begun is recorded: `codeblue run list`, then resume or abort it.")
-        sys.stdout.flush()
-        os._exit(int(ExitCode.FAILED if self._begun else error.exit_code))
+        if self._over:  # we gave the lease up ourselves; whatever still executes here ends with the process
+            await asyncio.get_running_loop().create_future()
+        os._exit(self._stood_down(error))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, show, untouched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ app = App(name="incident", help="List and show incidents, and write their report
 
 
 @app.command(name="list")
+@untouched()
 def list_incidents(*, common: Common = _DEFAULT) -> int:
     """All incidents of the record, newest first."""
     from codeblue.record.chain import plain
@@ -30,6 +31,7 @@ def list_incidents(*, common: Common = _DEFAULT) -> int:
 
 
 @app.command(name="show")
+@untouched()
 def show_incident(incident: str, *, common: Common = _DEFAULT) -> int:
     """The report of one incident, as it is now, on standard output."""
     text = _text(common, incident)

@@ -1,11 +1,12 @@
-"""`codeblue local`: a service on this machine: start, deploy, status, stop (docs/local-platform.md)."""
+"""`codeblue local`: a service on this machine: start, deploy, stop (docs/local-platform.md)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from codeblue.cli.frame import Common, show
+from codeblue.cli.template_file import read_template_file
 from codeblue.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,32 +22,43 @@ def start(
     template: Path,
     *,
     replicas: int = 3,
-    port: int = 8600,
+    port: int | None = None,
     readiness: str = "/api/health",
     common: Common = _DEFAULT,
 ) -> int:
-    """Start the profile's workload from a template; one that exists is only brought up again.
+    """Start the profile's workload from a template; one that exists is only brought up again, with all that it had.
+
+    Exit 3 where it exists on another port than the one asked for.
 
     Parameters
     ----------
     template
         YAML or JSON file: command, env, secrets (name to file), version.
     replicas
-        How many processes.
+        How many processes a new workload has.
     port
-        Where clients reach it, on 127.0.0.1.
+        Where clients reach it, on 127.0.0.1; 8600 for a new workload.
     readiness
-        Path that tells when a process is ready.
+        Path that tells when a process of a new workload is ready.
     """
+    from codeblue.adapters.local.deploy import seen
     from codeblue.adapters.local.deploy import start as start_local
 
     profile = common.load()
     directory = _directory(profile)
     started = start_local(
-        directory, profile.workload, _template(template), replicas=replicas, health_path=readiness, service_port=port
+        directory,
+        profile.workload,
+        read_template_file(template),
+        replicas=replicas,
+        health_path=readiness,
+        service_port=port,
     )
-    document = {"schema": "codeblue/local/1", "started": started, "url": f"http://127.0.0.1:{port}"}
-    show(common, document, f"{profile.workload} {'started' if started else 'runs already'}: http://127.0.0.1:{port}")
+    state = seen(directory)
+    url = f"http://127.0.0.1:{state.service_port}"
+    document = {"schema": "codeblue/local/1", "started": started, "url": url, "replicas": state.desired}
+    what = f"{state.template.label}, {state.desired} replicas" if started else f"already, {state.template.label}"
+    show(common, document, f"{profile.workload} {'started' if started else 'runs'} ({what}): {url}")
     return 0
 
 
@@ -56,7 +68,7 @@ def deploy(template: Path, *, common: Common = _DEFAULT) -> int:
     from codeblue.adapters.local.deploy import deploy as deploy_local
 
     profile = common.load()
-    state = deploy_local(_directory(profile), _template(template))
+    state = deploy_local(_directory(profile), read_template_file(template))
     document = {"schema": "codeblue/local/1", "release": state.template.release}
     show(common, document, f"{profile.workload}: {state.template.label} is in force; its processes follow one by one")
     return 0
@@ -85,16 +97,3 @@ def _directory(profile: "Profile") -> Path:
     if not isinstance(profile.platform, Local):
         raise UsageError("The profile's platform is not local.", remedy="Set platform.kind: local, or use kubectl.")
     return profile.platform.directory
-
-
-def _template(path: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        data = YAML(typ="safe").load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UsageError(f"The template {path} cannot be read: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"The template {path} is not a mapping.", remedy="Write command, env, secrets and version.")
-    return data

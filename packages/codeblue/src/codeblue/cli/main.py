@@ -3,6 +3,8 @@
 import gc
 import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 #: verb → where it is. The order is that of the help.
 VERBS = {
-    "demo": ("codeblue.cli.demo:demo", "The whole story on this machine, in about a minute."),
+    "demo": ("codeblue.cli.demo:demo", "The whole story on this machine, in about half a minute."),
     "check": ("codeblue.cli.check:check", "Check the profile; --live also whether Code Blue could act."),
     "serve": ("codeblue.cli.serve:serve", "Watch the service, decide, act: the daemon."),
     "status": ("codeblue.cli.status:status", "What is going on, from the record."),
@@ -26,8 +28,12 @@ VERBS = {
 HELP_FILE = "help.txt"
 
 
-def build_app() -> "App":
-    """The cyclopts application with every verb, none of them imported yet."""
+def build_app(verb: str = "") -> "App":
+    """The cyclopts application with every verb, none of them imported yet.
+
+    Args:
+        verb: the one that is asked for. Its help is its own docstring, not the line that stands in the list of all.
+    """
     from cyclopts import App
 
     from codeblue import __version__
@@ -40,23 +46,32 @@ def build_app() -> "App":
         version=__version__,
         version_flags=["--version"],
         help_flags=["--help", "-h"],
+        suppress_keyboard_interrupt=False,  # `frame` says what Ctrl-C left behind
     )
-    for place, (verb, (where, text)) in enumerate(VERBS.items()):
-        app.command(where, name=verb, help=text, sort_key=place)
+    for place, (name, (where, line)) in enumerate(VERBS.items()):
+        lines = {} if name == verb else {"help": line}
+        app.command(where, name=name, sort_key=place, **lines)
     return app
 
 
 def main() -> None:
     """Entry point of `codeblue` and `kubectl codeblue`."""
     argv = sys.argv[1:]
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show "≤" shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     if argv in (["--help"], ["-h"], []):
         # rendered beforehand (a test compares): whoever asks for help at night gets it at once
-        sys.stdout.write(Path(__file__).with_name(HELP_FILE).read_text("utf-8"))
+        try:
+            print(Path(__file__).with_name(HELP_FILE).read_text("utf-8"), end="", flush=True)
+        except OSError as error:
+            print(f"The help could not be written: {error.strerror}.", file=sys.stderr)
+            os._exit(1)
         return
     gc.set_threshold(100_000)  # start-up makes many objects and no garbage
-    from codeblue.cli.frame import run_app
+    code = 130  # ExitCode.INTERRUPTED: Ctrl-C so early that nothing was begun
+    with suppress(KeyboardInterrupt):
+        from codeblue.cli.frame import flush, run_app
 
-    code = run_app(build_app(), argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        code = run_app(build_app(next((a for a in argv if a in VERBS), "")), argv)
+        flush()
     os._exit(code)  # all is said and durable; taking the interpreter and DBOS's threads down would cost 0.2 s

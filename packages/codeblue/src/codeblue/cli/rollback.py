@@ -24,6 +24,19 @@ def rollback(
 ) -> int:
     """Roll back to the known-good release, and prove it on every pod.
 
+    Shows what it would do, and asks. Today's secrets stay.
+
+    Exit codes:
+
+    - 0: done and verified
+    - 1: failed; the result says where the workload stands
+    - 2: the command or the profile is wrong, nothing was touched
+    - 3: refused for safety, nothing was changed
+    - 4: the platform or the record does not answer, nothing was changed
+    - 130: interrupted; the run can be resumed
+
+    For example: `codeblue rollback --reason "errors since 14:00" --plan`
+
     Parameters
     ----------
     reason

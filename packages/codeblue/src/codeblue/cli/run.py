@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, login, show, untouched
 
 if TYPE_CHECKING:
     from codeblue.ports.record import RecordStore
@@ -16,6 +16,7 @@ app = App(name="run", help="List, show, approve, abort and resume runs.")
 
 
 @app.command(name="list")
+@untouched()
 def list_runs(*, common: Common = _DEFAULT) -> int:
     """All runs of the record, newest first."""
     from codeblue.cli.progress import as_document
@@ -30,6 +31,7 @@ def list_runs(*, common: Common = _DEFAULT) -> int:
 
 
 @app.command(name="show")
+@untouched()
 def show_run(run: str, *, common: Common = _DEFAULT) -> int:
     """One run with its steps."""
     from codeblue.cli.progress import as_document, as_text
@@ -82,7 +84,10 @@ def abort(run: str, *, common: Common = _DEFAULT) -> int:
 
 @app.command
 def resume(run: str, *, common: Common = _DEFAULT) -> int:
-    """Go on with a run that was interrupted, here and now."""
+    """Go on with a run that was interrupted, here and now; exit codes as those of the run.
+
+    Where a daemon owns the state, it goes on there, and is followed here.
+    """
     from codeblue.cli.session import resume as go_on
 
     return go_on(common, run)
@@ -105,11 +110,9 @@ def _get(common: Common, run: str) -> "RunView":
 
 
 def _append(common: Common, kind: str, run: str, data: dict[str, str]) -> None:
-    import os
-    import pwd
     import socket
 
     from codeblue.model.event import Draft
 
-    who = f"person:{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    who = f"person:{login()}@{socket.gethostname()}"
     _record(common).append(Draft(kind, who, data, run=run, incident=_get(common, run).incident))

@@ -1,21 +1,28 @@
 """A person's command from plan to exit code: here and now, or through the daemon that owns the state."""
 
 import asyncio
-import os
-import pwd
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from codeblue.cli.frame import Common, say, show
+from codeblue.cli.frame import Common, flush, login, report, say, show, told, untouched
 from codeblue.cli.holder import Holder, warm_up
 from codeblue.cli.progress import Progress, as_document, as_text
 from codeblue.engine.runs import Plan, Runs, make_plan
+from codeblue.engine.state import Owner
 from codeblue.model.change import Fence
-from codeblue.model.errors import CodeBlueError, ExitCode, Failed, LeaseLost, Refused, Unreachable
+from codeblue.model.errors import (
+    CodeBlueError,
+    ExitCode,
+    Failed,
+    Interrupted,
+    LeaseLost,
+    Refused,
+    Unreachable,
+)
 from codeblue.record.incidents import INCIDENT_KINDS, open_incident
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
@@ -40,92 +47,211 @@ class Options:
 
 def execute(common: Common, name: str, request: Any, reason: str, options: Options, *, incident: str = "") -> int:
     """Plan, ask, do and prove one runbook. Returns the exit code; raises CodeBlueError before anything was done."""
-    profile = common.load()
-    app = open_app(profile)
-    return asyncio.run(_guarded(_execute(app, common, name, request, reason, options, incident)))
+    command = _Command(common)
+
+    def work(runner: asyncio.Runner) -> None:
+        plan = runner.run(command.plan(name, request, options))
+        if options.plan:
+            _show_plan(common, plan, command.target)
+            return
+        say("\n".join([f"{plan.runbook.title} on {command.target}:", *(f"  {line}" for line in plan.lines)]))
+        if plan.runbook.changes and not options.yes:
+            _ask()  # between two turns of the loop, so that Ctrl-C ends the question and not only what follows it
+        runner.run(command.do(plan, reason, incident))
+
+    return command.ended(work)
 
 
 def resume(common: Common, run_id: str) -> int:
     """Go on with an unfinished run of this state. Returns the exit code."""
-    profile = common.load()
-    app = open_app(profile)
-    return asyncio.run(_guarded(_resume(app, common, run_id)))
+    command = _Command(common)
+    return command.ended(lambda runner: runner.run(command.resume(run_id)))
 
 
 async def actor(app: App) -> str:
     """Who acts: whom the platform authenticates, and the login of this machine (never `$USER`, D13)."""
-    login = pwd.getpwuid(os.getuid()).pw_name
-    return f"person:{await app.world.platform.identity()} ({login}@{socket.gethostname()})"
+    return f"person:{await app.world.platform.identity()} ({login()}@{socket.gethostname()})"
 
 
-async def _execute(
-    app: App, common: Common, name: str, request: Any, reason: str, options: Options, incident: str
-) -> int:
-    if runbook(name).changes and not options.plan:
-        warm_up()
-    with _nothing_changed():
-        if runbook(name).changes and not options.plan:
-            Runs(app.record, app.world, no_fence).refuse_second(runbook(name))
-        plan = await make_plan(name, request, app.world)
-    if options.plan:
-        _show_plan(common, plan, app.world.platform.target)
-        return int(ExitCode.DONE)
-    say("\n".join([f"{plan.runbook.title} on {app.world.platform.target}:", *(f"  {line}" for line in plan.lines)]))
-    if plan.runbook.changes and not options.yes:
-        _ask(plan)
-    with _nothing_changed():
-        who = await actor(app)
-    if plan.runbook.changes and not incident:
-        ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
-        incident = ongoing.id if ongoing else ""
-    if not plan.runbook.changes:
-        runs = Runs(app.record, app.world, no_fence)
-        run = runs.request(plan, actor=who, reason=reason, incident=incident)
-        return await _watch_here(app, common, runs, run)
-    owner = app.state.owner()
-    if owner is not None and owner.kind == "serve":
-        run = Runs(app.record, app.world, no_fence).request(plan, actor=who, reason=reason, incident=incident)
-        say(f"The daemon ({owner.holder}) takes it up.")
-        return await _follow(app, common, run)
-    async with AsyncExitStack() as stack:
+class _Command:
+    """One command of a person, on one service.
+
+    Attributes:
+        run: the run that was begun, as it was last seen.
+        daemon: the holder's name where a daemon executes it, else "".
+    """
+
+    def __init__(self, common: Common) -> None:
+        self.common, self.run, self.daemon = common, None, ""  # type: tuple[Common, RunView | None, str]
+        profile = common.load()
         with _nothing_changed():
-            if owner is not None:
-                await _make_way(app, plan, who)
-            holder = await stack.enter_async_context(Holder(app))
-            run = holder.runs.request(plan, actor=who, reason=reason, incident=incident)
-        return await _perform(holder, common, run)
+            self.app = open_app(profile)
+
+    @property
+    def target(self) -> str:
+        return self.app.world.platform.target
+
+    def ended(self, work: Callable[[asyncio.Runner], None]) -> int:
+        """Do it, show how the run ended if one was begun, and return the exit code.
+
+        The result is shown at the very end, so that there is one, however late a signal comes.
+
+        Raises:
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP; names the run that goes on or can be resumed.
+        """
+        try:
+            with asyncio.Runner() as runner:
+                work(runner)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if self.run is None or not self.run.state.ended:
+                raise self._interrupted() from None
+        return int(ExitCode.DONE) if self.run is None else _result(self.common, self.run)
+
+    async def plan(self, name: str, request: Any, options: Options) -> Plan:
+        """What would be done; reads only."""
+        changes = runbook(name).changes and not options.plan
+        if changes:
+            warm_up()
+        with _nothing_changed():
+            if changes:
+                self._runs.refuse_second(runbook(name))
+            return await make_plan(name, request, self.app.world)
+
+    async def do(self, plan: Plan, reason: str, incident: str) -> None:
+        """Have the plan executed, by the daemon that owns the state or else here."""
+        app = self.app
+        with _nothing_changed():
+            who = await actor(app)
+            if plan.runbook.changes and not incident:
+                ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
+                incident = ongoing.id if ongoing else ""
+        if not plan.runbook.changes:
+            with _nothing_changed():
+                self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)
+            await self._watch_here(self.run)
+            return
+        owner = app.state.owner()
+        if owner is not None and owner.kind == "serve":
+            with _nothing_changed():
+                self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)
+            say(f"The daemon ({owner.holder}) takes it up.")
+            await self._follow(self.run, owner)
+            return
+        async with AsyncExitStack() as stack:
+            with _nothing_changed():
+                if owner is not None:
+                    await self._make_way(plan, who)
+                holder = await stack.enter_async_context(Holder(app, self._stood_down))
+                self.run = holder.runs.request(plan, actor=who, reason=reason, incident=incident)
+            await self._perform(holder, self.run)
+
+    async def resume(self, run_id: str) -> None:
+        """Go on with a run, or follow the daemon that does. Raises Refused for one that is over."""
+        run = self._runs.get(run_id)
+        if run.state.ended:
+            raise Refused(f"Run {run_id} is over: {run.state}. {run.why}", remedy="Start a new one.")
+        self.run = run
+        owner = self.app.state.owner()
+        if owner is not None and owner.kind == "serve":
+            await self._follow(run, owner)
+            return
+        if not runbook(run.runbook).changes:
+            await self._watch_here(run)
+            return
+        warm_up()
+        async with Holder(self.app, self._stood_down) as holder:
+            await self._perform(holder, run)
+
+    def seen(self, progress: Progress) -> Callable[[RunView], None]:
+        """What takes note of the run's state and shows it."""
+
+        def note(run: RunView) -> None:
+            self.run = run
+            progress.update(run)
+
+        return note
+
+    @property
+    def _runs(self) -> Runs:
+        return Runs(self.app.record, self.app.world, no_fence)
+
+    async def _make_way(self, plan: Plan, who: str) -> None:
+        """Another command acts with this state: if what it does gives way to ours, wait until it has."""
+        if not self._runs.make_way(plan.runbook, who):
+            return
+        say("A run that gives way to this one is asked to stop.")
+        clock = self.app.clock
+        until = clock.monotonic() + GIVE_WAY_S
+        while self.app.state.owner() is not None and clock.monotonic() < until:
+            await clock.sleep(0.1)
+
+    async def _perform(self, holder: Holder, run: RunView) -> None:
+        """Execute it in this process."""
+        with Progress(run, quiet=self.common.json) as progress, _begun(run):
+            await holder.perform(run, self.seen(progress))
+
+    async def _watch_here(self, run: RunView) -> None:
+        """Execute a run that changes nothing: no lease, and nothing to take up after a crash."""
+
+        async def once(_: str, work: Any) -> Any:
+            return await work()
+
+        runs = self._runs
+        task = asyncio.create_task(runs.execute(run.id, once))
+        with Progress(run, quiet=self.common.json) as progress:
+            note = self.seen(progress)
+            while not task.done():
+                note(runs.get(run.id))
+                await asyncio.wait({task}, timeout=0.2)
+            await task
+            note(runs.get(run.id))
+        await self.app.close()
+
+    async def _follow(self, run: RunView, owner: Owner) -> None:
+        """Watch a run that the daemon executes."""
+        self.daemon = owner.holder
+        with Progress(run, quiet=self.common.json) as progress, _begun(run):
+            await self._runs.wait(run.id, self.seen(progress))
+        await self.app.close()
+
+    def _stood_down(self, error: CodeBlueError) -> int:
+        """Say that the lease was lost. Returns the exit code."""
+        if self.run is not None:
+            error.exit_code, error.run = ExitCode.FAILED, self.run.id
+            error.remedy = f"{error.remedy} What was begun is recorded: {_to_resume(self.run)}".strip()
+        code = report(error, self.common.json)
+        flush()
+        return code
+
+    def _interrupted(self) -> Interrupted:
+        run = self.run
+        if run is None:
+            return Interrupted("Interrupted before anything was begun. Nothing was changed.")
+        if self.daemon:
+            return Interrupted(
+                f"Interrupted; the daemon ({self.daemon}) goes on with run {run.id}.",
+                remedy=f"`codeblue run resume {run.id}` follows it again, `codeblue run abort {run.id}` stops it.",
+                run=run.id,
+            )
+        reads = "" if self._runs.changes(run) else " It only looks; nothing was changed."
+        return Interrupted(
+            f"Interrupted; run {run.id} is recorded and stands still, in the middle of its steps.{reads}",
+            remedy=_to_resume(run),
+            run=run.id,
+        )
 
 
-async def _resume(app: App, common: Common, run_id: str) -> int:
-    runs = Runs(app.record, app.world, no_fence)
-    run = runs.get(run_id)
-    if run.state.ended:
-        raise Refused(f"Run {run_id} is over: {run.state}. {run.why}", remedy="Start a new one.")
-    owner = app.state.owner()
-    if owner is not None and owner.kind == "serve":
-        return await _follow(app, common, run)
-    if not runbook(run.runbook).changes:
-        return await _watch_here(app, common, runs, run)
-    warm_up()
-    async with Holder(app) as holder:
-        return await _perform(holder, common, run)
-
-
-async def _make_way(app: App, plan: Plan, who: str) -> None:
-    """Another command acts with this state: if what it does gives way to ours, wait until it has."""
-    if not Runs(app.record, app.world, no_fence).make_way(plan.runbook, who):
-        return
-    say("A run that gives way to this one is asked to stop.")
-    until = app.clock.monotonic() + GIVE_WAY_S
-    while app.state.owner() is not None and app.clock.monotonic() < until:
-        await app.clock.sleep(0.1)
+def _to_resume(run: RunView) -> str:
+    id_ = run.id
+    return f"`codeblue run resume {id_}` goes on with it; `codeblue run abort {id_}` and then resume ends it in order."
 
 
 @contextmanager
 def _nothing_changed() -> Iterator[None]:
     """Errors of this block say what they mean for production; before a run is requested, nothing has been touched."""
     try:
-        yield
+        with untouched():
+            yield
     except CodeBlueError as error:
         if "othing was changed" not in error.message:
             error.message = f"{error.message.rstrip('.')}. Nothing was changed."
@@ -137,60 +263,18 @@ def _begun(run: RunView) -> Iterator[None]:
     """An error from here on cannot say that nothing was changed: the command failed, and the run may go on."""
     try:
         yield
-    except Unreachable as error:
-        if run.state is RunState.REQUESTED and "withdrawn" in error.message:
+    except (Unreachable, OSError) as error:
+        if isinstance(error, Unreachable) and run.state is RunState.REQUESTED and "withdrawn" in error.message:
             raise
+        what = error.message if isinstance(error, Unreachable) else f"{told(error)[0]}."
         raise Failed(
-            f"The run can no longer be followed: {error.message}",
+            f"The run can no longer be followed: {what}",
             remedy=f"Look at the workload itself; `codeblue run resume {run.id}` goes on with the run.",
+            run=run.id,
         ) from error
 
 
-async def _perform(holder: Holder, common: Common, run: RunView) -> int:
-    """Execute a run in this process."""
-    with Progress(run, quiet=common.json) as progress, _begun(run):
-        ended = await holder.perform(run, progress.update)
-    return _result(common, ended)
-
-
-async def _watch_here(app: App, common: Common, runs: Runs, run: RunView) -> int:
-    """Execute a run that changes nothing: no lease, and nothing to take up after a crash."""
-
-    async def once(_: str, work: Any) -> Any:
-        return await work()
-
-    task = asyncio.create_task(runs.execute(run.id, once))
-    with Progress(run, quiet=common.json) as progress:
-        while not task.done():
-            progress.update(runs.get(run.id))
-            await asyncio.wait({task}, timeout=0.2)
-        await task
-        ended = runs.get(run.id)
-        progress.update(ended)
-    await app.close()
-    return _result(common, ended)
-
-
-async def _follow(app: App, common: Common, run: RunView) -> int:
-    """Watch a run that the daemon executes."""
-    runs = Runs(app.record, app.world, no_fence)
-    with Progress(run, quiet=common.json) as progress, _begun(run):
-        run = await runs.wait(run.id, progress.update)
-    await app.close()
-    return _result(common, run)
-
-
-async def _guarded(work: Any) -> int:
-    try:
-        code: int = await work
-    except asyncio.CancelledError:
-        say("Interrupted. What was begun is recorded: `codeblue run list`, then resume or abort it.")
-        return int(ExitCode.INTERRUPTED)
-    return code
-
-
 async def no_fence() -> Fence:
-    """In place of the right to act, for what changes nothing. Raises LeaseLost."""
     raise LeaseLost("This command changes nothing and has no lease.")
 
 
@@ -215,12 +299,19 @@ def _show_plan(common: Common, plan: Plan, target: str) -> None:
     show(common, document, "\n".join(lines))
 
 
-def _ask(plan: Plan) -> None:
-    if not sys.stdin.isatty():
+def _ask() -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
         raise Refused(
             "This changes production, and there is nobody to ask. Nothing was changed.",
             remedy="Add --yes, or look at it first with --plan.",
         )
     say("Type yes to do it:")
-    if input().strip() != "yes":
-        raise Refused("Not confirmed. Nothing was changed.")
+    try:
+        answer = input()
+    except (EOFError, UnicodeDecodeError):
+        answer = ""
+    if answer.strip() != "yes":
+        raise Refused(
+            "Not confirmed. Nothing was changed.",
+            remedy="Run it again and type yes, or add --yes; --plan shows what would be done.",
+        )

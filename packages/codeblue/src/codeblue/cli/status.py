@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, show, untouched
 from codeblue.profile.pointer import Pointer, read_pointer
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _DEFAULT = Common()
 
 
+@untouched()
 def status(*, common: Common = _DEFAULT) -> int:
     """What is going on: the open incident, the run under way, the last runs, and whether a daemon is at work.
 

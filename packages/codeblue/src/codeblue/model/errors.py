@@ -20,18 +20,29 @@ class ExitCode(IntEnum):
 
 
 class CodeBlueError(Exception):
-    """The root of our errors: a message, the remedy and the exit code that the shell sees."""
+    """The root of our errors: a message, the remedy and the exit code that the shell sees.
+
+    Attributes:
+        run: the run that was under way and can be resumed, "" without one.
+    """
 
     exit_code: ExitCode = ExitCode.FAILED
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
+    def __init__(self, message: str, *, remedy: str = "", run: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.run = run
 
 
 class Failed(CodeBlueError):
     """Something was tried and its end state could not be proven."""
+
+
+class Interrupted(CodeBlueError):
+    """Somebody ended the command before it was done: Ctrl-C, SIGTERM or SIGHUP. What was begun is recorded."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class UsageError(CodeBlueError):

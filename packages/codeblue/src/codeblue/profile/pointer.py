@@ -31,25 +31,25 @@ def read_pointer(profile: Path) -> Pointer | None:
         if note.pop("sha256") != _digest(profile):
             return None
         return Pointer(**note)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_pointer(profile: Path, pointer: Pointer) -> None:
     """Leave the note. A cache that cannot be written only costs the next start some time."""
-    note = _note(profile)
     try:
+        note = _note(profile)
         note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         beside = note.with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps({**asdict(pointer), "sha256": _digest(profile)}), "utf-8")
         beside.replace(note)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: no home directory is known
         return
 
 
 def _note(profile: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    name = hashlib.sha256(str(profile.absolute()).encode()).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(profile.absolute())).hexdigest()[:32]
     return cache / "codeblue" / f"{name}.json"
 
 

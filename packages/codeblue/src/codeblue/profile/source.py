@@ -158,12 +158,12 @@ def read(text: str) -> Tree:
         inside_quotes = error.context is not None and "quoted scalar" in error.context
         mark = (error.context_mark if inside_quotes else None) or error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-        raise _unreadable(place, *_explain(error)) from None
+        raise _unreadable(place, *explain(error)) from None
     except (YAMLError, ValueError, OverflowError):  # the last two: escapes like "\U7fffffff"
         raise _unreadable(composer.reached, "is not YAML", "compare the line with docs/profile.md") from None
 
 
-def _explain(error: MarkedYAMLError) -> tuple[str, str]:
+def explain(error: MarkedYAMLError) -> tuple[str, str]:
     """Our words for the parser's problem; its own text can quote the file, and so is not shown."""
     problem, context = error.problem or "", error.context or ""
     if "'\\t'" in problem or "\t" in problem or "tab" in problem:

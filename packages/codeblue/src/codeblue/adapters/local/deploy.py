@@ -31,8 +31,18 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 START_S, STOP_S = 20.0, 25.0
 
 
+#: Where a new workload is reached when nobody says otherwise.
+SERVICE_PORT = 8600
+
+
 def start(
-    directory: Path, workload: str, template: Mapping[str, Any], *, replicas: int, health_path: str, service_port: int
+    directory: Path,
+    workload: str,
+    template: Mapping[str, Any],
+    *,
+    replicas: int,
+    health_path: str,
+    service_port: int | None = None,
 ) -> bool:
     """Make the workload if there is none in the directory, and bring up whatever of it does not run.
 
@@ -45,29 +55,32 @@ def start(
         template: see `template.read_template`.
         replicas: how many, at least one.
         health_path: asked on each replica's port; 2xx and 3xx mean ready.
-        service_port: where the forwarder listens, on 127.0.0.1.
+        service_port: where the forwarder listens, on 127.0.0.1. None: where it does already, or `SERVICE_PORT`.
 
     Returns:
         whether something had to be started.
 
     Raises:
-        UsageError: an argument is wrong. Refused: another workload lives there, or the port is taken.
+        UsageError: an argument is wrong.
+        Refused: another workload lives there, or this one on another port; or the port is taken.
         Unreachable: it did not come up in time; says where to look. Forbidden.
     """
-    _check(workload, replicas, health_path, service_port)
+    new_port = SERVICE_PORT if service_port is None else service_port
+    _check(workload, replicas, health_path, new_port)
     first = read_template(template)
     layout = Layout(directory)
     layout.make()
     with locked(layout.operator_lock, timeout_s=START_S + STOP_S):
         if layout.state.exists():
-            _same(layout, store.load(layout), workload)
+            _same(layout, store.load(layout), workload, service_port)
         else:
+            _refuse_taken_port(new_port)  # before it is written down, where it would stay
             state = new_state(
                 workload,
                 first,
                 replicas=replicas,
                 health_path=health_path,
-                service_port=service_port,
+                service_port=new_port,
                 at=datetime.now(UTC),
             )
             write_json(layout.state, to_json(state))
@@ -97,6 +110,11 @@ def deploy(directory: Path, template: Mapping[str, Any], *, manager: str = "depl
         return state if state.template.exact == wanted.exact else state.with_template(wanted, manager, at)
 
     return store.edit(Layout(directory), change)
+
+
+def seen(directory: Path) -> State:
+    """What is wanted of the workload now. Raises NotFound, Forbidden, Unreachable."""
+    return store.load(Layout(directory))
 
 
 def stop(directory: Path, *, forget: bool = False) -> None:
@@ -138,11 +156,18 @@ def _check(workload: str, replicas: int, health_path: str, service_port: int) ->
         raise UsageError(f"The workload cannot be started: {'; '.join(wrong)}.")
 
 
-def _same(layout: Layout, state: State, workload: str) -> None:
+def _same(layout: Layout, state: State, workload: str, service_port: int | None) -> None:
     if state.name != workload:
         raise Refused(
             f"{layout.directory} is the home of the workload {state.name!r}, not of {workload!r}.",
             remedy="Choose another directory.",
+        )
+    if service_port not in (None, state.service_port):
+        raise Refused(
+            f"{workload} exists already, on port {state.service_port}; starting it does not move it to {service_port}. "
+            "Nothing was changed.",
+            remedy="Leave the port out to bring it up as it is. To move it: `codeblue local stop --forget`, which "
+            "forgets its history as well, and start it again.",
         )
 
 

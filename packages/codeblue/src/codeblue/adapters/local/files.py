@@ -29,11 +29,24 @@ class Layout:
         directory: may not exist yet.
 
     Raises:
-        UsageError: the path has characters that supervisord's configuration would read as something else.
+        UsageError: no directory can have this path, or it has characters that supervisord's configuration would read as
+            something else.
+        Forbidden: we may not look there.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.resolve()
+        try:
+            self.directory = directory.resolve()
+            self.directory.exists()
+        except PermissionError as error:
+            raise Forbidden(
+                f"{directory} may not be looked at by this user.", remedy="Run as the user who started it."
+            ) from error
+        except (OSError, RuntimeError) as error:  # RuntimeError: links that lead round in a circle (before Python 3.13)
+            why = error.strerror if isinstance(error, OSError) else "its links lead round in a circle"
+            raise UsageError(
+                f"The directory {str(directory)!r} cannot be had: {why}.", remedy="Correct platform.directory."
+            ) from error
         if not _PLAIN.fullmatch(str(self.directory)):
             raise UsageError(
                 f"The directory {str(self.directory)!r} has characters that supervisord cannot have in a path.",
@@ -67,6 +80,7 @@ class Layout:
 
         Raises:
             Forbidden: not ours to create, or the socket's folder belongs to somebody else.
+            Unreachable: the disk is full or read-only, or something else has that name.
         """
         try:
             for folder in (self.directory, self.programs, self.pods, self.logs, self.work, self.socket.parent):
@@ -74,6 +88,11 @@ class Layout:
             owner = self.socket.parent.stat()
         except PermissionError as error:
             raise Forbidden(f"{error.filename} cannot be created: {error.strerror}.") from error
+        except OSError as error:
+            raise Unreachable(
+                f"{error.filename} cannot be created: {error.strerror}. Nothing was started.",
+                remedy="Free the disk, or remove what is there, or correct platform.directory.",
+            ) from error
         if owner.st_uid != os.getuid():
             raise Forbidden(f"{self.socket.parent} belongs to user id {owner.st_uid}, so its socket cannot be trusted.")
 

@@ -34,21 +34,25 @@ def read_template(raw: Mapping[str, Any]) -> Template:
     Raises:
         UsageError: says every field that is wrong.
     """
-    wrong = [f"unknown field {name!r}" for name in sorted(set(raw) - _FIELDS)]
+    wrong = [f"unknown field {name!r}" for name in sorted(map(str, set(raw) - _FIELDS))]
     command, version = raw.get("command"), raw.get("version", "")
     if not (isinstance(command, list) and command and all(_text(c) for c in command)):
         wrong.append("command: a list of texts, the program first")
-    if not isinstance(version, str):
+    if not _text(version):
         wrong.append("version: a text")
     env, secrets = raw.get("env", {}), raw.get("secrets", {})
+    texts = [version, *(command if isinstance(command, list) else ())]
     for field, value in (("env", env), ("secrets", secrets)):
         if not isinstance(value, Mapping) or not all(_text(k) and _text(v) for k, v in value.items()):
             wrong.append(f"{field}: texts by name")
+            texts += [*value.keys(), *value.values()] if isinstance(value, Mapping) else ()
             continue
         wrong += [f"{field}.{k}: not a name of a variable" for k in value if not _VARIABLE.fullmatch(k)]
         wrong += [f"{field}.{k}: the platform sets it" for k in value if k in GIVEN]
     if isinstance(secrets, Mapping):
         wrong += [f"secrets.{k}: not an absolute path" for k, v in secrets.items() if not str(v).startswith("/")]
+    if any(isinstance(text, str) and not _text(text) for text in texts):
+        wrong.append("no process can be given a text with a NUL or half of a surrogate pair in it")
     if wrong:
         raise UsageError(
             f"The template is wrong: {'; '.join(wrong)}.",
@@ -117,4 +121,11 @@ def why_not_runnable(template: Template) -> str:
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and "\0" not in value
+    """Whether it can be an argument or a variable of a process: no NUL, no half of a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
