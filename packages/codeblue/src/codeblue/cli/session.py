@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import pwd
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,8 +9,10 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from codeblue.cli.actor import actor_name
 from codeblue.cli.frame import Common, say, show
 from codeblue.cli.progress import Progress, as_document, as_text
+from codeblue.cli.words import sentence
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.engine.state import Owner
@@ -39,6 +39,7 @@ class Options:
 
 def execute(common: Common, name: str, request: Any, reason: str, options: Options, *, incident: str = "") -> int:
     """Plan, ask, do and prove one runbook. Returns the exit code; raises CodeBlueError before anything was done."""
+    reason = sentence(reason, "--reason")
     profile = common.load()
     app = open_app(profile)
     return asyncio.run(_guarded(_execute(app, common, name, request, reason, options, incident)))
@@ -52,9 +53,8 @@ def resume(common: Common, run_id: str) -> int:
 
 
 async def actor(app: App) -> str:
-    """Who acts: whom the platform authenticates, and the login of this machine (never `$USER`, D13)."""
-    login = pwd.getpwuid(os.getuid()).pw_name
-    return f"person:{await app.world.platform.identity()} ({login}@{socket.gethostname()})"
+    """Who acts: whom the platform authenticates, and the login of this machine."""
+    return actor_name(await app.world.platform.identity())
 
 
 async def _execute(
