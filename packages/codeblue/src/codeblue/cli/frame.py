@@ -49,9 +49,10 @@ class Common:
     def pointer(profile: "Profile") -> "Pointer":
         """What `status` needs of the profile."""
         from codeblue.profile.pointer import Pointer
+        from codeblue.wiring import record_file
 
-        record = "" if profile.state.database else str(profile.state.directory / "record.db")
-        return Pointer(profile.service, record, f"{profile.platform.kind} {profile.workload}")
+        record, target = "" if profile.state.database else str(record_file(profile)), profile.target
+        return Pointer(profile.service, record, target.kind, target.where, target.name)
 
 
 def run_app(app: App, argv: Sequence[str]) -> int:

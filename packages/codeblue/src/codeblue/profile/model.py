@@ -5,6 +5,7 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 """
 
 import difflib
+import os
 import re
 from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar
 
@@ -21,6 +22,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import AfterValidator
 
+from codeblue.model.target import Target
 from codeblue.profile.contacts import Contacts
 from codeblue.profile.refusal import refusal
 from codeblue.profile.secretref import SecretReference
@@ -187,6 +189,12 @@ class Local(Section):
 
 
 Platform = Annotated[Kubernetes | Local, Field(discriminator="kind")]
+
+
+def _target(platform: Kubernetes | Local) -> Target:
+    if isinstance(platform, Kubernetes):
+        return Target(platform.kind, platform.context, f"{platform.namespace}/{platform.deployment}")
+    return Target(platform.kind, os.path.normpath(platform.directory), platform.workload)
 
 
 class Health(Section):
@@ -401,8 +409,8 @@ class State(Section):
     directory: FilePath = Field(
         default="~/.local/state/codeblue",
         validate_default=True,
-        description="Directory of the state; default: ~/.local/state/codeblue/ and the name of the service.",
-        json_schema_extra={"default": "~/.local/state/codeblue/<service>"},
+        description="Directory of the state; default: below ~/.local/state/codeblue/, one for each service and target.",
+        json_schema_extra={"default": "~/.local/state/codeblue/<service>/<target>"},
     )
     database: SecretReference | None = Field(
         default=None,
@@ -471,13 +479,18 @@ class Profile(Section):
         """The platform's name of what is protected."""
         return self.platform.deployment if isinstance(self.platform, Kubernetes) else self.platform.workload
 
+    @property
+    def target(self) -> Target:
+        """What is protected, and where, as this profile names it."""
+        return _target(self.platform)
+
     def model_post_init(self, context: Any) -> None:
         self._digest = (context or {}).get("digest", "")
 
     @model_validator(mode="before")
     @classmethod
     def _named_after_the_service(cls, data: Any, info: ValidationInfo) -> Any:
-        """Defaults that hold the service's name; and sections whose defaults depend on where the profile lies."""
+        """A default that holds the service's name; and sections whose defaults depend on what else is written."""
         if not isinstance(data, dict):
             return data
         filled = dict(data)
@@ -486,12 +499,20 @@ class Profile(Section):
         service = data.get("service")
         if not isinstance(service, str) or not _LABEL.fullmatch(service):
             return filled
-        if isinstance(filled["state"], dict):
-            filled["state"] = {"directory": f"~/.local/state/codeblue/{service}"} | filled["state"]
         platform = filled.get("platform")
         if isinstance(platform, dict) and platform.get("kind") == "local":
             filled["platform"] = {"workload": service} | platform
         return filled
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _apart_from_other_targets(cls, state: Any, info: ValidationInfo) -> Any:
+        """One service runs in several places, and their runs must never meet: each has a state of its own."""
+        service, platform = info.data.get("service"), info.data.get("platform")
+        if not isinstance(state, dict) or service is None or platform is None:
+            return state
+        more = str(platform.kubeconfig or "") if isinstance(platform, Kubernetes) else ""
+        return {"directory": f"~/.local/state/codeblue/{service}/{_target(platform).folder(more)}"} | state
 
     @field_validator("health")
     @classmethod
