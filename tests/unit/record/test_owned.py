@@ -4,7 +4,7 @@ import pytest
 
 from codeblue.adapters.record.owned import OwnedRecord
 from codeblue.model.errors import Damaged, ExitCode, Refused
-from codeblue.model.event import Draft
+from codeblue.model.event import Draft, Event
 from codeblue.model.target import Target
 from codeblue.record.chain import broken_at
 from codeblue.record.claims import ADOPTED, CLAIMED
@@ -79,10 +79,23 @@ def test_of_two_that_come_at_the_same_moment_one_acts(store: MemoryRecord) -> No
             late.append(event(2))
     assert [e.data.get("n") for e in store.events if e.kind == "run.noted"] == [1]
 
-    # both saw a record of nobody's and wrote their claims: the chain has one order
-    raced = MemoryRecord(VirtualClock())
-    raced.append(Draft(CLAIMED, "watch", PROD.plain()))
-    raced.append(Draft(CLAIMED, "watch", STAGING.plain()))
+
+class Raced(MemoryRecord):
+    """The other target's claim is stored right before the one that is just being made."""
+
+    def append(self, draft: Draft) -> Event:
+        if draft.kind == CLAIMED and not self.events:
+            super().append(Draft(CLAIMED, "watch", PROD.plain()))
+        return super().append(draft)
+
+
+@pytest.mark.req("B3")
+def test_of_two_claims_the_first_counts_for_both() -> None:
+    """Both saw a record of nobody's; the chain has one order."""
+    raced = Raced(VirtualClock())
+    with pytest.raises(Refused, match="belongs to another target: Deployment ai/api, context prod"):
+        opened(raced, STAGING).append(event())
+    assert kinds(raced) == [CLAIMED, CLAIMED], "nothing follows the claim that came too late"
     opened(raced, PROD).append(event())
     with pytest.raises(Refused):
         opened(raced, STAGING)
