@@ -105,7 +105,7 @@ def test_a_machine_without_home_and_without_a_name_for_this_account(
 ) -> None:
     import pwd
 
-    from codeblue.cli.frame import login
+    from codeblue.cli.actor import login
     from codeblue.profile import pointer
 
     def unknown(_: int) -> None:
@@ -115,7 +115,7 @@ def test_a_machine_without_home_and_without_a_name_for_this_account(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert login() == f"uid {os.getuid()}"
-    pointer.write_pointer(home.path / "codeblue.yaml", pointer.Pointer("api", "", ""))
+    pointer.write_pointer(home.path / "codeblue.yaml", pointer.Pointer("api", "", "local", "p", "api"))
     assert pointer.read_pointer(home.path / "codeblue.yaml") is None
 
 

@@ -1,13 +1,18 @@
 """The verbs that read and write the record: their exit codes, their words, their JSON."""
 
+import os
+import pwd
 import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from tests.unit.cli.program import Home
+from tests.unit.cli.program import PROFILE, Home
 from tests.unit.record.events import INCIDENT, RUN, START, Story
 from tests.unit.record.test_folds import whole
 
+from codeblue.adapters.clock import SystemClock
+from codeblue.adapters.record.sqlite import SqliteRecord
 from codeblue.record.chain import GENESIS
 
 
@@ -19,19 +24,71 @@ def waiting() -> Story:
 
 
 def test_an_empty_record_is_told_as_such(home: Home) -> None:
-    assert home.run("run", "list").out == "No runs.\n"
-    assert home.run("incident", "list").out == "No incidents.\n"
+    home.record().close()
+    assert home.run("run", "list").out == f"No runs in the record {home.file}.\n"
+    assert home.run("incident", "list").out == f"No incidents in the record {home.file}.\n"
     assert home.run("status").out.splitlines() == [
-        "api: local api",
+        f"api: local workload api in {home.path}/local",
         "daemon: none with this state",
-        "the record is empty",
+        f"the record {home.file} holds no event yet",
     ]
+    assert home.run("status", "--json").document["record"] == {"place": str(home.file), "state": "empty", "others": []}
+    answer = home.run("audit", "verify")
+    assert (answer.code, answer.out.split(" ", 3)[:3]) == (0, ["Empty:", "the", "record"])
+    assert str(home.file) in answer.out
     assert home.run("audit", "verify", "--json").document == {
         "schema": "codeblue/audit/1",
+        "record": str(home.file),
         "events": 0,
         "head": GENESIS,
         "broken": None,
     }
+
+
+@pytest.mark.req("B8")
+def test_where_there_is_no_record_nothing_is_verified_and_none_is_made(home: Home) -> None:
+    """Another login has another home: it must not take an empty place for a quiet one."""
+    login = pwd.getpwuid(os.getuid()).pw_name
+    answer = home.run("audit", "verify")
+    assert (answer.code, answer.out) == (3, "")
+    assert f"Nothing was verified: there is no record in {home.file} yet" in answer.err
+    assert f"as {login}" in answer.err
+    assert "Next: Use the login and the profile" in answer.err
+    assert home.run("audit", "verify", "--json").document["exit_code"] == 3
+    for argv in (("status",), ("run", "list"), ("incident", "list")):
+        answer = home.run(*argv)
+        assert answer.code == 0
+        assert f"there is no record in {home.file} yet, nothing acted with this profile as {login}" in answer.out
+    assert home.run("status", "--json").document["record"]["state"] == "absent"
+    for argv in (("run", "show", RUN), ("run", "approve", RUN), ("run", "abort", RUN), ("incident", "show", INCIDENT)):
+        answer = home.run(*argv)
+        assert answer.code == 3
+        assert f"There is no {argv[0]} '{argv[2]}': there is no record in {home.file} yet" in answer.err
+    assert not home.file.parent.exists(), "looking makes nothing"
+
+
+def test_where_the_default_place_is_empty_other_records_of_the_service_are_named(tmp_path: Path) -> None:
+    """From before each target had its own, or of a context that was renamed."""
+    home = Home(tmp_path, PROFILE.replace("state: {directory: ./state}\n", ""))
+    base = tmp_path / ".local" / "state" / "codeblue" / "api"
+    for place in (base, base / "prod-old.ai-api-00000000"):
+        SqliteRecord(place / "record.db", "api", SystemClock()).close()
+    answer = home.run("status")
+    for file in (base / "record.db", base / "prod-old.ai-api-00000000" / "record.db"):
+        assert str(file) in answer.out
+        assert str(file) in home.run("status", "--json").document["record"]["others"]
+    assert f"there is no record in {base}/" in answer.out
+
+
+def test_a_place_that_this_login_may_not_look_at_is_no_empty_record(home: Home) -> None:
+    home.tell(whole())
+    home.path.joinpath("closed").symlink_to("closed")  # a loop: stat fails, and not because nothing is there
+    home.path.joinpath("codeblue.yaml").write_text(PROFILE.replace("./state", "./closed/state"))
+    for argv in (("status",), ("run", "list"), ("audit", "verify")):
+        answer = home.run(*argv)
+        assert answer.code == 4, answer
+        assert "cannot be looked at as" in answer.err
+        assert "Traceback" not in answer.err
 
 
 def test_runs_are_listed_and_shown(home: Home) -> None:
@@ -53,6 +110,7 @@ def test_runs_are_listed_and_shown(home: Home) -> None:
 
 @pytest.mark.parametrize("argv", [("run", "show"), ("run", "approve"), ("run", "abort"), ("run", "resume")])
 def test_a_run_that_is_not_there_is_refused(home: Home, argv: tuple[str, ...]) -> None:
+    home.record().close()
     answer = home.run(*argv, "run-20260105t030000z-ffffff")
     assert answer.code == 3
     assert "There is no run 'run-20260105t030000z-ffffff'" in answer.err

@@ -63,7 +63,36 @@ def test_paths_start_at_the_profile_and_home_is_expanded(tmp_path: Path, monkeyp
     assert profile.platform.directory == tmp_path / "local"
     assert profile.platform.workload == profile.workload == "ai-diagnostics-api"
     assert profile.report.directory == tmp_path / "../reports"
-    assert profile.state.directory == Path("/home/ada/.local/state/codeblue/ai-diagnostics-api")
+    assert profile.state.directory.parent == Path("/home/ada/.local/state/codeblue/ai-diagnostics-api")
+
+
+@pytest.mark.defect("D55")
+def test_each_target_of_a_service_has_a_state_of_its_own_that_says_which(tmp_path: Path) -> None:
+    def directory(old: str = "", new: str = "", text: str = CLUSTER) -> Path:
+        assert old in text
+        return load_text(text.replace(old, new), base=tmp_path).state.directory
+
+    found = [
+        directory(),
+        directory("context: prod-eu", "context: staging"),
+        directory("context: prod-eu", "context: arn:aws:eks:eu-central-1:1:cluster/prod"),
+        directory("context: prod-eu", "context: prod-eu\n  kubeconfig: ./other"),
+        directory("namespace: ai-diagnostics-prod", "namespace: ai-diagnostics-test"),
+        directory("deployment: ai-diagnostics-api", "deployment: ai-diagnostics-api-2"),
+        directory(text=LOCAL),
+        directory("./local", "./local2", text=LOCAL),
+        directory("./local", "./local\n  workload: other", text=LOCAL),
+    ]
+    assert len(set(found)) == len(found)
+    assert {path.parent.name for path in found} == {"ai-diagnostics-api"}
+    assert found[0].name.startswith("prod-eu.ai-diagnostics-prod-ai-diagnostics-api-")
+    assert all(path.name.replace("-", "").replace(".", "").isalnum() and len(path.name) < 80 for path in found)
+    assert directory() == found[0]
+    assert directory("./local", "./x/../local", text=LOCAL) == found[6], "the same directory, written otherwise"
+    assert load_text(CLUSTER + "state: {database: {env: A}}\n").state.directory == found[0], (
+        "only the database is named"
+    )
+    assert load_text(CLUSTER + "state: {directory: /s}\n").state.directory == Path("/s")
 
 
 def test_relative_paths_are_absolute_wherever_it_is_loaded_from(

@@ -38,11 +38,61 @@ def test_every_fact_links_to_its_event() -> None:
     assert f"Record: events 1 to 13, head `{story.events[-1].hash}`." in lines
 
 
+@pytest.mark.req("R47", "B12")
+def test_the_summary_says_in_a_few_sentences_what_happened_each_with_its_event() -> None:
+    story = whole()
+    story.add("incident.mitigated", {"why": "healthy for 30 s"}, incident=INCIDENT)
+    story.add("incident.resolved", {"reason": "the cause is known"}, incident=INCIDENT, actor="person:ada")
+    lines = report(story)
+    assert lines[2] == (
+        "On 2026-01-05 at 03:00:01 UTC R4 fired for api: 4 > 3 [1](#e1). "
+        "Which release was in force is not recorded. "
+        "Code Blue decided: rollback: R4 [2](#e2). "
+        "Quick rollback ended after 8.0 s as done [12](#e12). "
+        "At 03:00:13 UTC, 12 s after the detection, it was mitigated: healthy for 30 s [13](#e13). "
+        "person:ada closed the incident: the cause is known [14](#e14)."
+    )
+    assert (
+        line(lines, "| Response")
+        == "| Response | 2026-01-05 03:00:04 UTC (3 s after detection), quick rollback [3](#e3) |"
+    )
+    assert line(lines, "| Duration") == "| Duration | 13 s until mitigated |"
+    assert line(lines, "| Resolved") == "| Resolved | 2026-01-05 03:00:14 UTC [14](#e14) |"
+    assert "- 2026-01-05 03:00:14 UTC, person:ada: resolved: the cause is known [14](#e14)" in lines
+
+
+@pytest.mark.req("R47")
+def test_steps_that_failed_were_unknown_or_never_made_are_said_as_such() -> None:
+    story = Story()
+    story.opened()
+    steps = [{"id": i, "title": i, "limit_s": 10} for i in ("one", "two", "three", "four", "five")]
+    story.requested(runbook="recovery", steps=steps)
+    story.run("run.started", deadline=START.isoformat())
+    story.run("step.ended", step="one", state="done", why="well", remedy="")
+    story.run("step.ended", step="two", state="done", why="not timed: the profile names no Service", remedy="")
+    story.run("step.ended", step="three", state="failed", why="10 s passed; unknown: no answer", remedy="")
+    story.run("step.started", step="four", limit_s=10)
+    story.run("run.ended", state="failed", why="three", remedy="", exit_code=1)
+    lines = report(story)
+    assert [x for x in lines if x.startswith("| recovery | ")] == [
+        "| recovery | one | done | well [4](#e4) |",
+        "| recovery | two | left out | not timed: the profile names no Service [5](#e5) |",
+        "| recovery | three | unknown, counts as failed | 10 s passed; unknown: no answer [6](#e6) |",
+        "| recovery | four | not finished | - [2](#e2) |",
+        "| recovery | five | not made | - [2](#e2) |",
+    ]
+    assert "Of its steps and checks 4 did not end well or were left out [2](#e2)." in lines[2]
+    assert "That the service became healthy again is not recorded. The incident is open." in lines[2]
+
+
 @pytest.mark.defect("D51")
 def test_what_is_unknown_reads_not_recorded() -> None:
     story = Story()
     story.opened()
     lines = report(story)
+    for what in ("Release in force", "Deployed", "Response", "Duration"):
+        assert line(lines, f"| {what}") == f"| {what} | {NOT_RECORDED} |"
+    assert "No run is recorded, and no check." in lines
     assert line(lines, "| Mitigated") == f"| Mitigated | {NOT_RECORDED} |"
     assert line(lines, "| Resolved") == f"| Resolved | {NOT_RECORDED} |"
     assert line(lines, "- Decision") == f"- Decision: {NOT_RECORDED}"

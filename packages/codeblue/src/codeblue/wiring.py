@@ -3,7 +3,7 @@ what it needs: start-up is part of an emergency."""
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from codeblue.ports.record import RecordStore
 
 if TYPE_CHECKING:
     from codeblue.engine.state import StateDirectory
+    from codeblue.model.target import Target
     from codeblue.profile.model import Profile
     from codeblue.profile.platform import Kubernetes, Local
     from codeblue.runbooks.step import World
@@ -41,18 +42,19 @@ class App:
 
 
 def open_app(profile: "Profile") -> App:
-    """Connect the profile's adapters; nothing is asked of the platform yet.
+    """Connect the profile's adapters to act; nothing is asked of the platform yet.
 
     Raises:
         UsageError: the profile names credentials, a file or a variable that cannot be used.
-        Unreachable: the record cannot be opened.
+        Unreachable: the record cannot be opened. Refused: it belongs to another target. Damaged: it cannot be told.
     """
+    from codeblue.adapters.record.owned import OwnedRecord
     from codeblue.adapters.report_directory import ReportDirectory
     from codeblue.engine.state import StateDirectory
     from codeblue.runbooks.step import World
 
     clock = SystemClock()
-    record = open_record(profile)
+    record = OwnedRecord(open_store(profile), target_of(profile), place=record_place(profile), acts=True)
     platform, prober, commands, lease = _platform(profile, clock)
     reports = ReportDirectory(profile.report.directory)
     world = World(platform, prober, commands, record, reports, clock, profile)
@@ -60,19 +62,57 @@ def open_app(profile: "Profile") -> App:
 
 
 def open_record(profile: "Profile") -> RecordStore:
-    """The record of the profile's service. Raises as `open_app`."""
-    if profile.state.database is None:
-        return open_record_file(profile.state.directory / "record.db", profile.service)
-    from codeblue.adapters.record.postgres import PostgresRecord
+    """The record of the profile's service, to look at it and to leave a word for whoever acts. Raises as `open_app`."""
+    from codeblue.adapters.record.owned import OwnedRecord
 
-    return PostgresRecord(profile.state.database.resolve(), profile.service, SystemClock())
+    return OwnedRecord(open_store(profile), profile.target, place=record_place(profile), acts=False)
 
 
-def open_record_file(file: Path, service: str) -> RecordStore:
-    """The record in a file; it is made if need be. Raises Unreachable."""
+def open_record_file(file: Path, service: str, target: "Target") -> RecordStore:
+    """As `open_record`, for a caller that knows the file and needs no profile for it."""
+    from codeblue.adapters.record.owned import OwnedRecord
     from codeblue.adapters.record.sqlite import SqliteRecord
 
-    return SqliteRecord(file, service, SystemClock())
+    return OwnedRecord(SqliteRecord(file, service, SystemClock()), target, place=str(file), acts=False)
+
+
+def target_of(profile: "Profile") -> "Target":
+    """What is protected, with the fingerprints of its place. Raises UsageError: the context cannot be used."""
+    from codeblue.profile.platform import Kubernetes
+
+    at = profile.platform
+    if isinstance(at, Kubernetes):
+        from codeblue.adapters.kubernetes.api import load_config
+        from codeblue.adapters.kubernetes.authority import authorities
+
+        return replace(profile.target, place=authorities(load_config(at.context, at.kubeconfig)))
+    from codeblue.adapters.local.machine import machine
+
+    return replace(profile.target, place=machine())
+
+
+def open_store(profile: "Profile") -> RecordStore:
+    """The store itself, whosever record is in it. Raises UsageError, Unreachable."""
+    if profile.state.database is not None:
+        from codeblue.adapters.record.postgres import PostgresRecord
+
+        return PostgresRecord(profile.state.database.resolve(), profile.service, SystemClock())
+    from codeblue.adapters.record.sqlite import SqliteRecord
+
+    return SqliteRecord(record_file(profile), profile.service, SystemClock())
+
+
+def record_file(profile: "Profile") -> Path:
+    """Where the record is without a database."""
+    return profile.state.directory / "record.db"
+
+
+def record_place(profile: "Profile") -> str:
+    """Where the record is, for messages; of a database only where its URL is found."""
+    database = profile.state.database
+    if database is None:
+        return str(record_file(profile))
+    return f"PostgreSQL ({f'environment variable {database.env}' if database.env else f'URL in {database.file}'})"
 
 
 def engine_database(profile: "Profile") -> str:

@@ -1,10 +1,19 @@
-"""`codeblue audit verify`: is the record whole?"""
+"""`codeblue audit`: is the record whole, and whose is it?"""
 
-from cyclopts import App
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
 
 from codeblue.cli.frame import Common, show, untouched
 
+if TYPE_CHECKING:
+    from codeblue.ports.record import RecordStore
+    from codeblue.profile.model import Profile
+
 _DEFAULT = Common()
+
+#: Events that are read at once.
+PAGE = 500
 
 app = App(name="audit", help="Verify the chain of the record.")
 
@@ -12,16 +21,93 @@ app = App(name="audit", help="Verify the chain of the record.")
 @app.command
 @untouched()
 def verify(*, common: Common = _DEFAULT) -> int:
-    """Compute the hash of every event anew and follow the chain (B8). Exit 1 where it is broken."""
-    from codeblue.record.chain import GENESIS, broken_at
-    from codeblue.wiring import open_record
+    """Compute the hash of every event anew and follow the chain (B8).
 
-    events = open_record(common.load()).read()
-    broken = broken_at(events)
-    head = events[-1].hash if events else GENESIS
-    document = {"schema": "codeblue/audit/1", "events": len(events), "head": head, "broken": broken}
+    Exit 0 when it is whole, also where no event is in it yet; 1 where it is broken; 3 where there is no record: then
+    nothing was verified.
+    """
+    profile = common.load()
+    store, place = _store(profile, "Nothing was verified")
+    count, head, broken = follow(store)
+    document = {"schema": "codeblue/audit/1", "record": place, "events": count, "head": head, "broken": broken}
     if broken:
-        show(common, document, f"BROKEN: {broken}. Keep the file as it is, it is evidence.")
+        show(common, document, f"BROKEN: {broken}. Keep the record {place} as it is, it is evidence.")
         return 1
-    show(common, document, f"Whole: {len(events)} events, head {head}")
+    if not count:
+        show(
+            common,
+            document,
+            f"Empty: the record {place} holds no event of {profile.service}, there is nothing to verify.",
+        )
+        return 0
+    show(common, document, f"Whole: {count} events, head {head}")
     return 0
+
+
+@app.command
+def adopt(*, reason: Annotated[str, Parameter(required=True)], common: Common = _DEFAULT) -> int:
+    """Say that the record belongs to the profile's target: it is one that the record knows under another name.
+
+    A record belongs to the target that first acted with it, and is refused to others. After a context was renamed, a
+    directory moved or the authority of a cluster replaced, the target is the same and only called otherwise.
+
+    Parameters
+    ----------
+    reason
+        Why it is the same; it is recorded. No patient data.
+    """
+    from codeblue.cli.actor import actor_name
+    from codeblue.cli.words import sentence
+    from codeblue.model.event import Draft
+    from codeblue.record.claims import ADOPTED, CLAIM_KINDS, targets_of
+    from codeblue.wiring import target_of
+
+    why = sentence(reason, "--reason")
+    profile = common.load()
+    store, place = _store(profile, "Nothing was adopted")
+    target = target_of(profile)
+    owners = targets_of(store.read(kinds=CLAIM_KINDS))
+    known = any(owner.same_as(target) for owner in owners)
+    if not known:
+        store.append(Draft(ADOPTED, actor_name(), {**target.plain(), "reason": why}))
+        owners = (*owners, target)
+    text = f"The record {place} belongs to {target.text}{' already' if known else ''}."
+    if len(owners) > 1:
+        text += f" It is known as {', and as '.join(owner.text for owner in owners)}."
+    show(common, {"schema": "codeblue/adopted/1", "record": place, "targets": [o.plain() for o in owners]}, text)
+    return 0
+
+
+def follow(store: "RecordStore") -> tuple[int, str, str | None]:
+    """Follow the chain from its first event.
+
+    Returns:
+        how many events are whole, the hash of the last of them, and where the chain is broken (None when it is not).
+    """
+    from codeblue.model.errors import Damaged
+    from codeblue.record.chain import GENESIS, broken_at
+
+    count, seq, head, page = 0, 0, GENESIS, PAGE
+    while True:
+        try:
+            events = store.read(after=seq, limit=page)
+            broken = broken_at(events, previous=head, seq=seq)
+        except Damaged as damage:
+            events, broken = (), damage.what
+        if broken and page > 1:
+            page = 1  # one at a time up to the first that is broken; one that cannot be read may come after it
+            continue
+        if broken or not events:
+            return count, head, broken
+        count, seq, head = count + len(events), events[-1].seq, events[-1].hash
+
+
+def _store(profile: "Profile", what: str) -> "tuple[RecordStore, str]":
+    """The record, whosever it is: to be verified it need not be ours. Raises NotFound where there is none."""
+    from codeblue.cli.looking import absent
+    from codeblue.wiring import open_store, record_place
+
+    sight = absent(profile)
+    if sight is not None:
+        sight.need(what)
+    return open_store(profile), record_place(profile)

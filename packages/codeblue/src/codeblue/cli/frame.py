@@ -59,9 +59,10 @@ class Common:
     def pointer(profile: "Profile") -> "Pointer":
         """What `status` needs of the profile."""
         from codeblue.profile.pointer import Pointer
+        from codeblue.wiring import record_file
 
-        record = "" if profile.state.database else str(profile.state.directory / "record.db")
-        return Pointer(profile.service, record, f"{profile.platform.kind} {profile.workload}")
+        record, target = "" if profile.state.database else str(record_file(profile)), profile.target
+        return Pointer(profile.service, record, target.kind, target.where, target.name)
 
 
 def run_app(app: App, argv: Sequence[str]) -> int:
@@ -128,16 +129,6 @@ def untouched() -> Iterator[None]:
     except OSError as error:
         what, remedy = told(error)
         raise Unreachable(f"{what}. Nothing was changed.", remedy=f"{remedy}.") from error
-
-
-def login() -> str:
-    """The account of this process as the machine knows it (never `$USER`, D13): its name, else its number."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # containers run under numbers that no file names
-        return f"uid {os.getuid()}"
 
 
 def say(text: str) -> None:

@@ -1,15 +1,14 @@
-"""`codeblue incident`: list, show, report."""
+"""`codeblue incident`: list, show, note, resolve, report."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from codeblue.cli.frame import Common, show, untouched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from codeblue.model.event import Event
+    from codeblue.ports.record import RecordStore
+    from codeblue.record.incidents import IncidentView
 
 _DEFAULT = Common()
 
@@ -20,13 +19,16 @@ app = App(name="incident", help="List and show incidents, and write their report
 @untouched()
 def list_incidents(*, common: Common = _DEFAULT) -> int:
     """All incidents of the record, newest first."""
+    from codeblue.cli.looking import look
     from codeblue.record.chain import plain
-    from codeblue.record.incidents import fold_incidents
+    from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents
 
-    found = list(fold_incidents(_events(common)).values())[::-1]
+    sight = look(common.load())
+    events = sight.record.read(kinds=INCIDENT_KINDS) if sight.record else ()
+    found = list(fold_incidents(events).values())[::-1]
     lines = [f"{i.id}  {i.state:<9} {i.severity}  {i.opened:%Y-%m-%d %H:%M:%S}  {i.trigger}: {i.why}" for i in found]
-    document = {"schema": "codeblue/incidents/1", "incidents": [plain(i) for i in found]}
-    show(common, document, "\n".join(lines) or "No incidents.")
+    document = {"schema": "codeblue/incidents/1", "record": sight.place, "incidents": [plain(i) for i in found]}
+    show(common, document, "\n".join(lines) or sight.nothing("incidents"))
     return 0
 
 
@@ -34,8 +36,66 @@ def list_incidents(*, common: Common = _DEFAULT) -> int:
 @untouched()
 def show_incident(incident: str, *, common: Common = _DEFAULT) -> int:
     """The report of one incident, as it is now, on standard output."""
-    text = _text(common, incident)
+    from codeblue.record.report import write_report
+
+    record, view = _get(common, incident)
+    text = write_report(record.read(incident=view.id), view.id)
     show(common, {"schema": "codeblue/report/1", "incident": incident, "markdown": text}, text)
+    return 0
+
+
+@app.command
+def note(incident: str, text: str, *, common: Common = _DEFAULT) -> int:
+    """Record what only a person knows: it stands in the incident's report, with your name and the time.
+
+    Parameters
+    ----------
+    text
+        One line. No patient data, no secret.
+    """
+    from codeblue.cli.words import sentence
+
+    kept = sentence(text, "The note")
+    record, view = _get(common, incident)
+    _append(record, "incident.noted", view, {"text": kept})
+    text = f"Noted. `codeblue incident report {view.id}` writes the report anew."
+    show(common, {"schema": "codeblue/noted/1", "incident": view.id, "text": kept}, text)
+    return 0
+
+
+@app.command
+def resolve(incident: str, *, reason: Annotated[str, Parameter(required=True)], common: Common = _DEFAULT) -> int:
+    """Close an incident: you know that it is over, also where Code Blue could not prove it.
+
+    Its runs must have ended. If the trigger fires again, the loop opens a new incident.
+
+    Parameters
+    ----------
+    reason
+        Why it is over; it is recorded and stands in the report. No patient data.
+    """
+    from codeblue.cli.words import sentence
+    from codeblue.model.errors import Refused
+    from codeblue.record.runs import fold_runs
+
+    kept = sentence(reason, "--reason")
+    record, view = _get(common, incident)
+    if view.state == "resolved":
+        raise Refused(
+            f"Incident {view.id} was closed already: {view.resolved_by}, {view.resolution}. Nothing was changed.",
+            remedy=f"`codeblue incident note {view.id} …` adds to it.",
+        )
+    runs = fold_runs(record.read(incident=view.id)).values()
+    under_way = next((r for r in runs if not r.state.ended and r.runbook != "incident_report"), None)
+    if under_way is not None:
+        raise Refused(
+            f"Run {under_way.id} ({under_way.runbook}) of {view.id} is {under_way.state}. Nothing was changed.",
+            remedy=f"Let it end; or `codeblue run abort {under_way.id}`, and where nobody executes it then "
+            f"`codeblue run resume {under_way.id}`, ends it.",
+        )
+    _append(record, "incident.resolved", view, {"reason": kept})
+    text = f"Closed {view.id}. `codeblue incident report {view.id}` writes the report anew."
+    show(common, {"schema": "codeblue/resolved/1", "incident": view.id, "reason": kept}, text)
     return 0
 
 
@@ -48,17 +108,25 @@ def report(incident: str, *, common: Common = _DEFAULT) -> int:
     return execute(common, "incident_report", Request(incident), "asked for by a person", Options(), incident=incident)
 
 
-def _events(common: Common) -> "Sequence[Event]":
-    from codeblue.wiring import open_record
-
-    return open_record(common.load()).read()
-
-
-def _text(common: Common, incident: str) -> str:
+def _get(common: Common, incident: str) -> "tuple[RecordStore, IncidentView]":
+    """The record, and an incident in it. Raises Refused for one that the record does not have."""
+    from codeblue.cli.looking import look
     from codeblue.model.errors import Refused
-    from codeblue.record.report import write_report
+    from codeblue.record.incidents import fold_incidents
 
-    try:
-        return write_report(_events(common), incident)
-    except KeyError:
-        raise Refused(f"There is no incident {incident!r}.", remedy="`codeblue incident list` shows them.") from None
+    sight = look(common.load())
+    record = sight.need(f"There is no incident {incident!r}")
+    found = fold_incidents(record.read(incident=incident)).get(incident)
+    if found is None:
+        raise Refused(
+            f"There is no incident {incident!r} in the record {sight.place}.",
+            remedy="`codeblue incident list` shows them.",
+        )
+    return record, found
+
+
+def _append(record: "RecordStore", kind: str, incident: "IncidentView", data: dict[str, str]) -> None:
+    from codeblue.cli.actor import actor_name
+    from codeblue.model.event import Draft
+
+    record.append(Draft(kind, actor_name(), data, incident=incident.id))

@@ -20,7 +20,7 @@ VERBS = {
     "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
-    "incident": ("codeblue.cli.incident:app", "List and show incidents, and write their reports."),
+    "incident": ("codeblue.cli.incident:app", "List, show, note and resolve incidents; write reports."),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
     "audit": ("codeblue.cli.audit:app", "Verify the chain of the record."),
 }

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from codeblue.cli.frame import Common, login, show, untouched
+from codeblue.cli.frame import Common, show, untouched
 
 if TYPE_CHECKING:
     from codeblue.ports.record import RecordStore
@@ -19,14 +19,17 @@ app = App(name="run", help="List, show, approve, abort and resume runs.")
 @untouched()
 def list_runs(*, common: Common = _DEFAULT) -> int:
     """All runs of the record, newest first."""
+    from codeblue.cli.looking import look
     from codeblue.cli.progress import as_document
     from codeblue.record.runs import fold_runs
 
-    runs = list(fold_runs(_record(common).read()).values())[::-1]
+    sight = look(common.load())
+    runs = list(fold_runs(sight.record.read()).values())[::-1] if sight.record else []
     lines = [
         f"{r.id}  {r.state:<22} {r.runbook:<16} {r.requested:%Y-%m-%d %H:%M:%S}  {r.why or r.reason}" for r in runs
     ]
-    show(common, {"schema": "codeblue/runs/1", "runs": [as_document(r) for r in runs]}, "\n".join(lines) or "No runs.")
+    document = {"schema": "codeblue/runs/1", "record": sight.place, "runs": [as_document(r) for r in runs]}
+    show(common, document, "\n".join(lines) or sight.nothing("runs"))
     return 0
 
 
@@ -36,7 +39,7 @@ def show_run(run: str, *, common: Common = _DEFAULT) -> int:
     """One run with its steps."""
     from codeblue.cli.progress import as_document, as_text
 
-    view = _get(common, run)
+    _, view = _get(common, run)
     lines = [as_text(view), f"Requested {view.requested:%Y-%m-%d %H:%M:%S} UTC by {view.actor}: {view.reason}"]
     lines += [f"  {s.state:<8} {s.title}: {s.why or s.now}" for s in view.steps]
     show(common, as_document(view), "\n".join(lines))
@@ -55,7 +58,7 @@ def approve(run: str, *, digest: str = "", common: Common = _DEFAULT) -> int:
     from codeblue.model.errors import Refused
     from codeblue.record.runs import RunState
 
-    view = _get(common, run)
+    record, view = _get(common, run)
     if view.state not in (RunState.WAITING, RunState.REQUESTED):
         raise Refused(f"Run {run} does not wait for an approval: it is {view.state}.")
     if digest and digest != view.digest:
@@ -63,7 +66,7 @@ def approve(run: str, *, digest: str = "", common: Common = _DEFAULT) -> int:
             f"Run {run} has another digest: {view.digest}. Nothing was approved.",
             remedy="Look at `codeblue run show` again: you saw another plan.",
         )
-    _append(common, "run.approved", run, {"digest": view.digest})
+    _append(record, "run.approved", view, {"digest": view.digest})
     show(common, {"schema": "codeblue/approved/1", "run": run, "digest": view.digest}, f"Approved {run}.")
     return 0
 
@@ -73,10 +76,10 @@ def abort(run: str, *, common: Common = _DEFAULT) -> int:
     """Ask a run to stop at the next safe place; what it set aside is put back."""
     from codeblue.model.errors import Refused
 
-    view = _get(common, run)
+    record, view = _get(common, run)
     if view.state.ended:
         raise Refused(f"Run {run} is over: {view.state}.")
-    _append(common, "run.abort_requested", run, {})
+    _append(record, "run.abort_requested", view, {})
     text = f"Asked {run} to stop. If nobody executes it now, `codeblue run resume {run}` ends it in order."
     show(common, {"schema": "codeblue/abort/1", "run": run}, text)
     return 0
@@ -93,26 +96,21 @@ def resume(run: str, *, common: Common = _DEFAULT) -> int:
     return go_on(common, run)
 
 
-def _record(common: Common) -> "RecordStore":
-    from codeblue.wiring import open_record
-
-    return open_record(common.load())
-
-
-def _get(common: Common, run: str) -> "RunView":
+def _get(common: Common, run: str) -> "tuple[RecordStore, RunView]":
+    from codeblue.cli.looking import look
     from codeblue.model.errors import Refused
     from codeblue.record.runs import fold_runs
 
-    view = fold_runs(_record(common).read(run=run)).get(run)
+    sight = look(common.load())
+    record = sight.need(f"There is no run {run!r}")
+    view = fold_runs(record.read(run=run)).get(run)
     if view is None:
-        raise Refused(f"There is no run {run!r}.", remedy="`codeblue run list` shows them.")
-    return view
+        raise Refused(f"There is no run {run!r} in the record {sight.place}.", remedy="`codeblue run list` shows them.")
+    return record, view
 
 
-def _append(common: Common, kind: str, run: str, data: dict[str, str]) -> None:
-    import socket
-
+def _append(record: "RecordStore", kind: str, run: "RunView", data: dict[str, str]) -> None:
+    from codeblue.cli.actor import actor_name
     from codeblue.model.event import Draft
 
-    who = f"person:{login()}@{socket.gethostname()}"
-    _record(common).append(Draft(kind, who, data, run=run, incident=_get(common, run).incident))
+    record.append(Draft(kind, actor_name(), data, run=run.id, incident=run.incident))

@@ -1,16 +1,17 @@
 """A person's command from plan to exit code: here and now, or through the daemon that owns the state."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from codeblue.cli.frame import Common, flush, login, report, say, show, told, untouched
+from codeblue.cli.actor import actor_name
+from codeblue.cli.frame import Common, flush, report, say, show, told, untouched
 from codeblue.cli.holder import Holder, warm_up
 from codeblue.cli.progress import Progress, as_document, as_text
+from codeblue.cli.words import sentence
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.engine.state import Owner
 from codeblue.model.change import Fence
@@ -47,6 +48,7 @@ class Options:
 
 def execute(common: Common, name: str, request: Any, reason: str, options: Options, *, incident: str = "") -> int:
     """Plan, ask, do and prove one runbook. Returns the exit code; raises CodeBlueError before anything was done."""
+    reason = sentence(reason, "--reason")
     command = _Command(common)
 
     def work(runner: asyncio.Runner) -> None:
@@ -69,8 +71,8 @@ def resume(common: Common, run_id: str) -> int:
 
 
 async def actor(app: App) -> str:
-    """Who acts: whom the platform authenticates, and the login of this machine (never `$USER`, D13)."""
-    return f"person:{await app.world.platform.identity()} ({login()}@{socket.gethostname()})"
+    """Who acts: whom the platform authenticates, and the login of this machine."""
+    return actor_name(await app.world.platform.identity())
 
 
 class _Command:

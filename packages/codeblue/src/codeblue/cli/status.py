@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeblue.cli.frame import Common, show, untouched
+from codeblue.model.target import Target
 from codeblue.profile.pointer import Pointer, read_pointer
 
 if TYPE_CHECKING:
-    from codeblue.ports.record import RecordStore
+    from codeblue.cli.looking import Sight
 
 _DEFAULT = Common()
 
@@ -21,12 +22,15 @@ def status(*, common: Common = _DEFAULT) -> int:
     """
     from codeblue.engine.state import StateDirectory
     from codeblue.record.chain import plain
+    from codeblue.record.claims import CLAIM_KINDS
     from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents
     from codeblue.record.runs import RUN_KINDS, fold_runs
 
-    pointer, record = _open(common)
+    pointer, sight = _open(common)
+    record = sight.record
     # what the steps of old runs did is most of a record, and nobody asks for it here
-    events = list(record.read(kinds={*RUN_KINDS, *INCIDENT_KINDS, "release.marked"})) if record else []
+    kinds = {*RUN_KINDS, *INCIDENT_KINDS, *CLAIM_KINDS, "release.marked"}
+    events = list(record.read(kinds=kinds)) if record else []
     folded = fold_runs(events)
     shown = {*[r for r, run in folded.items() if not run.state.ended], *list(folded)[-3:]}
     whole = [e for r in shown for e in record.read(run=r)] if record else []
@@ -35,17 +39,23 @@ def status(*, common: Common = _DEFAULT) -> int:
     incidents = list(fold_incidents(events).values())
     last = max((*events, *whole), key=lambda e: e.seq, default=None)
     owner = StateDirectory(Path(pointer.record).parent).owner() if pointer.record else None
+    target = _target(pointer)
     document = {
         "schema": "codeblue/status/1",
         "service": pointer.service,
-        "target": pointer.target,
+        "target": target.text,
+        "record": {
+            "place": sight.place,
+            "state": "present" if last else "absent" if record is None else "empty",
+            "others": list(sight.others),
+        },
         "daemon": owner.holder if owner and owner.kind == "serve" else None,
         "open_incidents": [plain(i) for i in incidents if i.state == "open"],
         "unfinished_runs": [plain(r) for r in runs if not r.state.ended],
         "last_runs": [plain(r) for r in runs[-3:]],
         "last_event": plain(last.at) if last else None,
     }
-    lines = [f"{pointer.service}: {pointer.target}"]
+    lines = [f"{pointer.service}: {target.text}"]
     lines.append(f"daemon: {owner.holder}" if owner and owner.kind == "serve" else "daemon: none with this state")
     lines += [f"OPEN INCIDENT {i.id} ({i.severity}): {i.trigger}: {i.why}" for i in incidents if i.state == "open"]
     lines += [
@@ -54,23 +64,31 @@ def status(*, common: Common = _DEFAULT) -> int:
     lines += [
         f"  {r.requested:%Y-%m-%d %H:%M} {r.runbook} {r.state}: {r.why}" for r in runs[-3:][::-1] if r.state.ended
     ]
-    lines.append(f"last event {_ago(last.at)} ago" if last else "the record is empty")
+    if last is not None:
+        lines.append(f"last event {_ago(last.at)} ago, in the record {sight.place}")
+    else:
+        lines.append(sight.missing if record is None else f"the record {sight.place} holds no event yet")
     show(common, document, "\n".join(lines))
     return 0
 
 
-def _open(common: Common) -> "tuple[Pointer, RecordStore | None]":
-    from codeblue.wiring import open_record, open_record_file
+def _open(common: Common) -> "tuple[Pointer, Sight]":
+    from codeblue.cli.looking import Sight, is_there, look, others
 
     pointer = read_pointer(common.path)
-    if pointer is not None and pointer.record:
-        file = Path(pointer.record)
-        return pointer, open_record_file(file, pointer.service) if file.exists() else None
-    profile = common.load()
-    pointer = common.pointer(profile)
-    if pointer.record and not Path(pointer.record).exists():
-        return pointer, None
-    return pointer, open_record(profile)
+    if pointer is None or not pointer.record:
+        profile = common.load()
+        return common.pointer(profile), look(profile)
+    file = Path(pointer.record)
+    if not is_there(file):
+        return pointer, Sight(None, str(file), others(pointer.service, file))
+    from codeblue.wiring import open_record_file
+
+    return pointer, Sight(open_record_file(file, pointer.service, _target(pointer)), str(file))
+
+
+def _target(pointer: Pointer) -> Target:
+    return Target(pointer.kind, pointer.where, pointer.name)
 
 
 def _ago(at: datetime) -> str:

@@ -45,6 +45,22 @@ class Interrupted(CodeBlueError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class Damaged(Failed):
+    """The record holds something that was never written there so: nothing can be concluded from it any more (B8).
+
+    Attributes:
+        what: which event, and what is wrong with it, in one sentence without its end. Never the content itself.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The record is damaged: {what}. Somebody or something changed it, and it cannot be relied on.",
+            remedy="`codeblue audit verify` shows where its chain is broken. Keep it as it is, it is evidence; to act "
+            "before that is cleared up, give the profile another state.directory (or state.database).",
+        )
+        self.what = what
+
+
 class UsageError(CodeBlueError):
     """The command or the profile is wrong; nothing was touched."""
 

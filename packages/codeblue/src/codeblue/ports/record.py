@@ -31,7 +31,7 @@ class RecordStore(Protocol):
             limit: at most so many; 0 means all.
 
         Raises:
-            Unreachable: it could not be read.
+            Unreachable: it could not be read. Damaged: one of the events is none that was written here.
         """
 
     def close(self) -> None:

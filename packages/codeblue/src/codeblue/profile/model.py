@@ -4,12 +4,14 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 `codeblue.yaml`; nothing here reads or writes anything. The larger sections are modules of their own.
 """
 
+import os
 import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import AfterValidator
 
+from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
 from codeblue.profile.contacts import Contacts
 from codeblue.profile.platform import Kubernetes, Local, Platform
@@ -34,8 +36,8 @@ class State(Section):
     directory: FilePath = Field(
         default="~/.local/state/codeblue",
         validate_default=True,
-        description="Directory of the state; default: ~/.local/state/codeblue/ and the name of the service.",
-        json_schema_extra={"default": "~/.local/state/codeblue/<service>"},
+        description="Directory of the state; default: below ~/.local/state/codeblue/, one for each service and target.",
+        json_schema_extra={"default": "~/.local/state/codeblue/<service>/<target>"},
     )
     database: SecretReference | None = Field(
         default=None,
@@ -64,6 +66,12 @@ class Pages(Section):
     pagerduty_routing_key: SecretReference | None = Field(
         default=None, description="Reference to the routing key of a PagerDuty service; null: no PagerDuty."
     )
+
+
+def _target(platform: Kubernetes | Local) -> Target:
+    if isinstance(platform, Kubernetes):
+        return Target(platform.kind, platform.context, f"{platform.namespace}/{platform.deployment}")
+    return Target(platform.kind, os.path.normpath(platform.directory), platform.workload)
 
 
 class Profile(Section):
@@ -101,10 +109,15 @@ class Profile(Section):
         """The platform's name of what is protected."""
         return self.platform.deployment if isinstance(self.platform, Kubernetes) else self.platform.workload
 
+    @property
+    def target(self) -> Target:
+        """What is protected, and where, as this profile names it."""
+        return _target(self.platform)
+
     @model_validator(mode="before")
     @classmethod
     def _named_after_the_service(cls, data: Any, info: ValidationInfo) -> Any:
-        """Defaults that hold the service's name; and sections whose defaults depend on where the profile lies."""
+        """A default that holds the service's name; and sections whose defaults depend on what else is written."""
         if not isinstance(data, dict):
             return data
         filled = dict(data)
@@ -113,12 +126,20 @@ class Profile(Section):
         service = data.get("service")
         if not isinstance(service, str) or not _LABEL.fullmatch(service):
             return filled
-        if isinstance(filled["state"], dict):
-            filled["state"] = {"directory": f"~/.local/state/codeblue/{service}"} | filled["state"]
         platform = filled.get("platform")
         if isinstance(platform, dict) and platform.get("kind") == "local":
             filled["platform"] = {"workload": service} | platform
         return filled
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _apart_from_other_targets(cls, state: Any, info: ValidationInfo) -> Any:
+        """One service runs in several places, and their runs must never meet: each has a state of its own."""
+        service, platform = info.data.get("service"), info.data.get("platform")
+        if not isinstance(state, dict) or service is None or platform is None:
+            return state
+        more = str(platform.kubeconfig or "") if isinstance(platform, Kubernetes) else ""
+        return {"directory": f"~/.local/state/codeblue/{service}/{_target(platform).folder(more)}"} | state
 
     @field_validator("health")
     @classmethod

@@ -17,11 +17,14 @@ class Pointer:
 
     Attributes:
         record: the SQLite file of the record; "" where the record is in PostgreSQL.
+        kind, where, name: whose record it is (`model.target.Target`).
     """
 
     service: str
     record: str
-    target: str
+    kind: str
+    where: str
+    name: str
 
 
 def read_pointer(profile: Path) -> Pointer | None:

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from codeblue.model.event import Event
+from codeblue.record.chain import plain
+from codeblue.record.fields import reading, text, time
 
 #: The kinds of event that incidents are folded from.
 INCIDENT_KINDS = (
@@ -27,6 +29,8 @@ class IncidentView:
         state: "open", "mitigated" (the service is proven healthy again) or "resolved" (a person closed it).
         began: when the trouble began as far as it is known, not when it was noticed.
         runs: the runs that belong to it, in order.
+        mitigation: by what it is known that the service is healthy again.
+        resolved_by, resolution: who closed it, and why.
     """
 
     id: str
@@ -40,52 +44,64 @@ class IncidentView:
     state: str = "open"
     decision: Mapping[str, Any] | None = None
     mitigated: datetime | None = None
+    mitigation: str = ""
     resolved: datetime | None = None
+    resolved_by: str = ""
+    resolution: str = ""
     runs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     report: str = ""
 
 
 def fold_incidents(events: Iterable[Event]) -> dict[str, IncidentView]:
-    """All incidents among the events, oldest first."""
+    """All incidents among the events, oldest first. Raises Damaged: an event does not say what it must."""
     incidents: dict[str, IncidentView] = {}
     for event in events:
         if not event.incident:
             continue
         if event.kind == "incident.opened":
-            d = event.data
-            incidents[event.incident] = IncidentView(
-                id=event.incident,
-                service=event.service,
-                severity=d["severity"],
-                trigger=d["trigger"],
-                why=d["why"],
-                actor=event.actor,
-                opened=event.at,
-                began=datetime.fromisoformat(d["began"]),
-            )
+            with reading(event):
+                incidents[event.incident] = _opened(event)
         elif event.incident in incidents:
-            incidents[event.incident] = _advance(incidents[event.incident], event)
+            with reading(event):
+                incidents[event.incident] = _advance(incidents[event.incident], event)
     return incidents
 
 
 def open_incident(events: Iterable[Event]) -> IncidentView | None:
-    """The incident that is not over yet; there is at most one per service."""
+    """The incident that is not over yet; there is at most one per service. Raises as `fold_incidents`."""
     return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
+
+
+def _opened(event: Event) -> IncidentView:
+    d = event.data
+    return IncidentView(
+        id=event.incident,
+        service=event.service,
+        severity=text(d, "severity"),
+        trigger=text(d, "trigger"),
+        why=text(d, "why"),
+        actor=event.actor,
+        opened=event.at,
+        began=time(d, "began"),
+    )
 
 
 def _advance(incident: IncidentView, event: Event) -> IncidentView:
     match event.kind:
         case "incident.decided":
-            return replace(incident, decision=event.data)
+            text(event.data, "action"), text(event.data, "sentence")
+            return replace(incident, decision=plain(event.data))
         case "run.requested":
             return replace(incident, runs=(*incident.runs, event.run))
         case "incident.mitigated":
-            return replace(incident, state="mitigated", mitigated=event.at)
+            state = "resolved" if incident.state == "resolved" else "mitigated"  # what a person closed stays closed
+            return replace(incident, state=state, mitigated=event.at, mitigation=text(event.data, "why"))
         case "incident.resolved":
-            return replace(incident, state="resolved", resolved=event.at)
+            reason = text(event.data, "reason") if "reason" in event.data else ""
+            return replace(incident, state="resolved", resolved=event.at, resolved_by=event.actor, resolution=reason)
         case "incident.noted":
-            return replace(incident, notes=(*incident.notes, event.data["text"]))
-        case "step.made" if event.data["step"] == "report":
-            return replace(incident, report=event.data["reference"])
+            return replace(incident, notes=(*incident.notes, text(event.data, "text")))
+        case "step.made" if text(event.data, "step") == "report":
+            return replace(incident, report=text(event.data, "reference"))
     return incident

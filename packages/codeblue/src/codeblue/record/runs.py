@@ -8,6 +8,8 @@ from typing import Any
 
 from codeblue.model.errors import ExitCode
 from codeblue.model.event import Event
+from codeblue.record.chain import plain
+from codeblue.record.fields import mapping, number, reading, text, time
 
 
 class RunState(StrEnum):
@@ -95,15 +97,21 @@ class RunView:
 
 
 def fold_runs(events: Iterable[Event]) -> dict[str, RunView]:
-    """All runs among the events, in the order in which they were requested."""
+    """All runs among the events, in the order in which they were requested.
+
+    Raises:
+        Damaged: an event does not say what it must.
+    """
     runs: dict[str, RunView] = {}
     for event in events:
         if not event.run:
             continue
         if event.kind == "run.requested":
-            runs[event.run] = _requested(event)
+            with reading(event):
+                runs[event.run] = _requested(event)
         elif event.run in runs:
-            run = _advance(runs[event.run], event)
+            with reading(event):
+                run = _advance(runs[event.run], event)
             runs[event.run] = replace(run, events=(*run.events, event.seq))
     return runs
 
@@ -112,16 +120,16 @@ def _requested(event: Event) -> RunView:
     d = event.data
     return RunView(
         id=event.run,
-        runbook=d["runbook"],
+        runbook=text(d, "runbook"),
         state=RunState.REQUESTED,
         actor=event.actor,
-        reason=d["reason"],
+        reason=text(d, "reason"),
         requested=event.at,
-        deadline_s=float(d["deadline_s"]),
-        digest=d["digest"],
+        deadline_s=number(d, "deadline_s"),
+        digest=text(d, "digest"),
         incident=event.incident,
-        inputs=d["inputs"],
-        steps=tuple(StepView(s["id"], s["title"], float(s["limit_s"])) for s in d["steps"]),
+        inputs=plain(mapping(d, "inputs")),
+        steps=tuple(StepView(text(s, "id"), text(s, "title"), number(s, "limit_s")) for s in d["steps"]),
         events=(event.seq,),
     )
 
@@ -132,12 +140,10 @@ def _advance(run: RunView, event: Event) -> RunView:
         case "run.waiting":
             return replace(run, state=RunState.WAITING)
         case "run.started":
-            return replace(
-                run, state=RunState.RUNNING, started=event.at, deadline=datetime.fromisoformat(d["deadline"])
-            )
+            return replace(run, state=RunState.RUNNING, started=event.at, deadline=time(d, "deadline"))
         case "run.resumed":
             return replace(run, resumed=run.resumed + 1)
-        case "run.approved" if d["digest"] == run.digest:
+        case "run.approved" if text(d, "digest") == run.digest:
             return replace(run, approved_by=event.actor)
         case "run.abort_requested":
             return replace(run, aborted_by=event.actor)
@@ -147,19 +153,28 @@ def _advance(run: RunView, event: Event) -> RunView:
                 state=RunState(d["state"]),
                 ended=event.at,
                 exit_code=ExitCode(d["exit_code"]),
-                why=d["why"],
-                remedy=d["remedy"],
+                why=text(d, "why"),
+                remedy=text(d, "remedy"),
             )
         case "step.started":
-            return _step(run, d["step"], state="running", started=event.at)
+            return _step(run, text(d, "step"), state="running", started=event.at)
         case "step.progress":
-            return _step(run, d["step"], now=d["text"])
+            return _step(run, text(d, "step"), now=text(d, "text"))
         case "step.applied":
-            done = run.step(d["step"]).changes
-            return _step(run, d["step"], changes=(*done, f"{d['change']['summary']}: {d['accepted']}"))
+            change = f"{text(mapping(d, 'change'), 'summary')}: {text(d, 'accepted')}"
+            done = next((s.changes for s in run.steps if s.id == text(d, "step")), ())
+            return _step(run, text(d, "step"), changes=(*done, change))
         case "step.ended":
-            return _step(run, d["step"], state=d["state"], why=d["why"], now=d["why"], ended=event.at)
+            why = text(d, "why")
+            return _step(run, text(d, "step"), state=_step_state(d), why=why, now=why, ended=event.at)
     return run
+
+
+def _step_state(data: Mapping[str, Any]) -> str:
+    state = text(data, "state")
+    if state not in ("done", "failed"):
+        raise ValueError(state)
+    return state
 
 
 def _step(run: RunView, id_: str, **changes: Any) -> RunView:

@@ -1,14 +1,17 @@
 """The incident's report (R47, B12): written from the record up to an event, so that every attempt writes the same."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codeblue.model.errors import Refused
+from codeblue.model.errors import Refused, Temporary
+from codeblue.model.event import Event
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.profile.model import Profile
 from codeblue.record.report import write_report
+from codeblue.record.runs import fold_runs
 from codeblue.runbooks.step import Make, Runbook, Step, World
 
 
@@ -21,10 +24,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The incident, and the number of the last event that the report takes in."""
+    """Frozen, so that every attempt writes the same.
+
+    Attributes:
+        upto: number of the last event that the report takes in, besides the request of its own run.
+        deployed: when the platform first saw the release that was rolled back, ISO 8601; "" where that is unknown.
+    """
 
     incident: str
     upto: int
+    deployed: str = ""
 
 
 class IncidentReport(Runbook[Inputs]):
@@ -42,10 +51,10 @@ class IncidentReport(Runbook[Inputs]):
         events = world.record.read(incident=request.incident) if request.incident else ()
         if not any(e.kind == "incident.opened" for e in events):
             raise Refused(f"There is no incident {request.incident!r}.", remedy="`codeblue incident list` shows them.")
-        return Inputs(request.incident, events[-1].seq)
+        return Inputs(request.incident, events[-1].seq, await _deployed(world, events))
 
     def steps(self, inputs: Inputs, world: World, run: str) -> list[Step]:
-        return [WriteReport(inputs, world)]
+        return [WriteReport(inputs, world, run)]
 
     def load(self, data: dict[str, Any]) -> Inputs:
         return Inputs(**data)
@@ -56,8 +65,8 @@ class WriteReport(Make):
 
     id, title, limit_s = "report", "Write the report", 30.0
 
-    def __init__(self, inputs: Inputs, world: World) -> None:
-        self._inputs, self._world = inputs, world
+    def __init__(self, inputs: Inputs, world: World, run: str) -> None:
+        self._inputs, self._world, self._run = inputs, world, run
         self.key = f"{inputs.incident}@{inputs.upto}"
 
     async def find(self) -> str | None:
@@ -74,8 +83,29 @@ class WriteReport(Make):
         return Verdict(self.id, Outcome.OK, f"{reference}, SHA-256 {kept.sha256[:16]}")
 
     def _text(self) -> str:
-        events = [e for e in self._world.record.read(incident=self._inputs.incident) if e.seq <= self._inputs.upto]
-        return write_report(events, self._inputs.incident)
+        events = self._world.record.read(incident=self._inputs.incident)
+        return write_report([e for e in events if self._takes_in(e)], self._inputs.incident)
+
+    def _takes_in(self, event: Event) -> bool:
+        """The events up to the report, and its own request: what the platform was asked for it is recorded there."""
+        return event.seq <= self._inputs.upto or (event.kind == "run.requested" and event.run == self._run)
 
     def _digest(self) -> str:
         return hashlib.sha256(self._text().encode()).hexdigest()
+
+
+async def _deployed(world: World, events: Sequence[Event]) -> str:
+    """When the platform first saw the release that the incident's rollback replaced.
+
+    A report is written also where the platform cannot be asked: then this is not recorded.
+    """
+    releases = [run.inputs.get("origin_release") for run in fold_runs(events).values()]
+    release = next((found for found in releases if isinstance(found, str)), None)
+    if release is None:
+        return ""
+    try:
+        history = await world.platform.history()
+    except (Refused, Temporary):
+        return ""
+    times = [r.created for r in history if r.template.release == release and r.created is not None]
+    return min(times).isoformat(timespec="seconds") if times else ""

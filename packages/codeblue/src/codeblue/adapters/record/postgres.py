@@ -77,10 +77,7 @@ class PostgresRecord:
         query = f"SELECT {names} FROM codeblue.events WHERE {condition} ORDER BY seq LIMIT %s"  # noqa: S608
         with self._connection() as db:
             rows = db.execute(query.encode(), (self._service, *values, limit or None)).fetchall()
-        try:
-            return [from_row(row) for row in rows]
-        except ValueError as error:
-            raise _unreachable(error) from None
+        return [from_row(row) for row in rows]
 
     def close(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from codeblue.model.errors import Damaged
 from codeblue.model.event import Event
 
 COLUMNS = ("service", "seq", "at", "kind", "actor", "run", "incident", "data", "previous", "hash")
@@ -19,10 +20,26 @@ def to_row(event: Event) -> tuple[Any, ...]:
 
 
 def from_row(row: Sequence[Any]) -> Event:
-    """The event of a row. Raises ValueError for a row that is none of ours."""
+    """The event of a row.
+
+    Raises:
+        Damaged: nobody of ours wrote such a row. That is said of the row, because a query has many.
+    """
     service, seq, at, kind, actor, run, incident, data, previous, hash_ = row
-    when = datetime.fromisoformat(at).astimezone(UTC)
-    return Event(service, int(seq), when, kind, actor, run, incident, json.loads(data), previous, hash_)
+    what = f"event {seq} ({kind})" if isinstance(seq, int) and isinstance(kind, str) else "an event without a number"
+    if not all(isinstance(value, str) for value in (service, at, kind, actor, run, incident, data, previous, hash_)):
+        raise Damaged(f"{what} has a value that is no text")
+    try:
+        when = datetime.fromisoformat(at).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Damaged(f"{what} has no time that can be read") from None
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Damaged(f"{what} has data that is not JSON") from None
+    if not isinstance(content, dict) or not isinstance(seq, int):
+        raise Damaged(f"{what} has data of another kind than an event has")
+    return Event(service, seq, when, kind, actor, run, incident, content, previous, hash_)
 
 
 def where(after: int, run: str, incident: str, kinds: Collection[str], mark: str) -> tuple[str, list[Any]]:

@@ -41,6 +41,8 @@ class SqliteRecord:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            # text that is no UTF-8 was not written by us: the event's hash tells; an exception could not say which one
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
             path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -84,9 +86,9 @@ class SqliteRecord:
         try:
             with self._lock:
                 rows = self._db.execute(query, (self._service, *values, limit or -1)).fetchall()
-            return [from_row(row) for row in rows]
-        except (sqlite3.Error, ValueError) as error:
+        except sqlite3.Error as error:
             raise self._unreachable("read", error) from error
+        return [from_row(row) for row in rows]
 
     def close(self) -> None:
         self._db.close()
