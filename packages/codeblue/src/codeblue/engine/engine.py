@@ -15,9 +15,8 @@ from codeblue.engine.runs import Runs
 from codeblue.model.errors import CodeBlueError, Unreachable
 from codeblue.record.runs import RunView
 
-#: All processes of a service share one executor id, because only the holder of its lease ever launches; so whoever
-#: launches recovers what the former holder left. The version is pinned: an upgrade must not strand a pending run.
-EXECUTOR, VERSION = "codeblue", "1"
+#: Pinned: an upgrade must not strand a pending run.
+VERSION = "1"
 
 _engine: "Engine | None" = None
 
@@ -49,7 +48,9 @@ class Engine:
             "name": "codeblue",
             "system_database_url": self._database,
             "application_version": VERSION,
-            "executor_id": EXECUTOR,
+            # one for all processes of a service, because only the holder of its lease ever launches: so whoever launches
+            # recovers what the former holder left, and nothing of another service in the same database
+            "executor_id": f"codeblue-{self.runs.world.profile.service}",
             "log_level": "CRITICAL",
             "notification_listener_polling_interval_sec": 0.5,
         }
