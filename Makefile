@@ -71,4 +71,5 @@ lock: venv ## bring the locks in line with what is asked for; LOCK_ARGS=--upgrad
 
 .PHONY: clean
 clean: ## remove what the targets made here (not the testbed's cache)
+	find packages testbed tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis codeblue-demo

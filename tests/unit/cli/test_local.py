@@ -142,3 +142,8 @@ def test_what_was_a_template_still_is(tmp_path: Path) -> None:
     ):
         file.write_text(text, "utf-8")
         assert read_template_file(file) == wanted
+
+
+def test_stopping_what_was_never_there_says_so(home: Home) -> None:
+    answer = home.run("local", "stop")
+    assert (answer.code, "There is no workload in" in answer.out) == (0, True)

@@ -15,7 +15,7 @@ NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 FIRED = Verdict("R4", Outcome.BREACH, "4 consecutive failures > 3")
 LIMITS = Limits(cooldown_s=600, budget=2, budget_window_s=3600)
 TARGET = Choice(Revision(1, memory_template("1.0"), current=False), "revision 1: known-good")
-NO_TARGET = Choice(None, "none of 2 revisions is a known-good other release", ("revision 1: unproven",))
+NO_TARGET = Choice(None, "there is no other known-good release in its history of 2", ("revision 1: unproven",))
 
 
 def workload(standing: Standing | None = None) -> Workload:

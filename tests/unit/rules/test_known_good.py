@@ -54,7 +54,7 @@ def test_everything_that_was_passed_over_has_its_reason() -> None:
     revisions[2] = replace(revisions[2], runnable=False, why_not="the image is gone")
     choice = choose(revisions, marks(bad=BAD, gone=GOOD), revisions[-1].template)
     assert choice.revision is None
-    assert choice.because == "none of 4 revisions is a known-good other release"
+    assert choice.because == "there is no other known-good release in its history of 4"
     assert [line.split(": ", 1)[1] for line in choice.passed_over] == [
         "known-good, but it cannot start: the image is gone",
         "bad since 2026-01-05 03:00 UTC (rolled back from by run-1)",

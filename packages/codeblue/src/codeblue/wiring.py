@@ -5,7 +5,7 @@ import os
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from codeblue.adapters.clock import SystemClock
 from codeblue.ports.clock import Clock
@@ -54,7 +54,8 @@ def open_app(profile: "Profile") -> App:
     from codeblue.runbooks.step import World
 
     clock = SystemClock()
-    record = OwnedRecord(open_store(profile), target_of(profile), place=record_place(profile), acts=True)
+    target = target_of(profile)  # before the record is made: an unusable context leaves nothing behind
+    record = OwnedRecord(open_store(profile), target, place=record_place(profile), acts=True)
     platform, prober, commands, lease = _platform(profile, clock)
     reports = ReportDirectory(profile.report.directory)
     world = World(platform, prober, commands, record, reports, clock, profile)
@@ -78,17 +79,20 @@ def open_record_file(file: Path, service: str, target: "Target") -> RecordStore:
 
 def target_of(profile: "Profile") -> "Target":
     """What is protected, with the fingerprints of its place. Raises UsageError: the context cannot be used."""
-    from codeblue.profile.platform import Kubernetes
+    from codeblue.profile.platform import Kubernetes, Local
 
-    at = profile.platform
-    if isinstance(at, Kubernetes):
-        from codeblue.adapters.kubernetes.api import load_config
-        from codeblue.adapters.kubernetes.authority import authorities
+    match profile.platform:
+        case Kubernetes(context=context, kubeconfig=kubeconfig):
+            from codeblue.adapters.kubernetes.api import load_config
+            from codeblue.adapters.kubernetes.authority import authorities
 
-        return replace(profile.target, place=authorities(load_config(at.context, at.kubeconfig)))
-    from codeblue.adapters.local.machine import machine
+            return replace(profile.target, place=authorities(load_config(context, kubeconfig)))
+        case Local():
+            from codeblue.adapters.local.machine import machine
 
-    return replace(profile.target, place=machine())
+            return replace(profile.target, place=machine())
+        case never:
+            assert_never(never)
 
 
 def open_store(profile: "Profile") -> RecordStore:
@@ -130,11 +134,15 @@ def holder_name() -> str:
 
 
 def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
-    from codeblue.profile.platform import Kubernetes
+    from codeblue.profile.platform import Kubernetes, Local
 
-    if isinstance(profile.platform, Kubernetes):
-        return _kubernetes(profile, profile.platform, clock)
-    return _local(profile, profile.platform, clock)
+    match profile.platform:
+        case Kubernetes() as at:
+            return _kubernetes(profile, at, clock)
+        case Local() as at:
+            return _local(profile, at, clock)
+        case never:
+            assert_never(never)
 
 
 def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:

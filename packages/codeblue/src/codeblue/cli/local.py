@@ -57,7 +57,8 @@ def start(
     state = seen(directory)
     url = f"http://127.0.0.1:{state.service_port}"
     document = {"schema": "codeblue/local/1", "started": started, "url": url, "replicas": state.desired}
-    what = f"{state.template.label}, {state.desired} replicas" if started else f"already, {state.template.label}"
+    count = f"{state.desired} {'replica' if state.desired == 1 else 'replicas'}"
+    what = f"{state.template.label}, {count}" if started else f"already, {state.template.label}"
     show(common, document, f"{profile.workload} {'started' if started else 'runs'} ({what}): {url}")
     return 0
 
@@ -86,8 +87,10 @@ def stop(*, forget: Annotated[bool, Parameter(negative="")] = False, common: Com
     from codeblue.adapters.local.deploy import stop as stop_local
 
     profile = common.load()
-    stop_local(_directory(profile), forget=forget)
-    show(common, {"schema": "codeblue/local/1", "stopped": True}, f"{profile.workload} is stopped")
+    directory = _directory(profile)
+    there = stop_local(directory, forget=forget)
+    text = f"{profile.workload} is stopped" if there else f"There is no workload in {directory}; nothing runs of it."
+    show(common, {"schema": "codeblue/local/1", "stopped": True, "existed": there}, text)
     return 0
 
 

@@ -52,7 +52,7 @@ async def look(world: World, lease: Lease) -> list[Finding]:
         who = await world.platform.identity()
     except CodeBlueError as error:
         return [_failed("platform", error)]
-    findings = [Finding("platform", "ok", f"{world.platform.target}, {seen.desired} replicas, as {who}")]
+    findings = [Finding("platform", "ok", f"{world.platform.target}, {seen.desired} wanted pods, as {who}")]
     findings += [Finding(f"{o.kind} {o.name}", "no" if o.reverts else "ok", o.remedy) for o in seen.owners]
     findings.append(Finding("release", "ok", _in_force(seen)))
     findings.append(_judged("pods", judge_rollout(seen, seen.template.exact)))

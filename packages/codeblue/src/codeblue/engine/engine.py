@@ -48,7 +48,7 @@ class Engine:
             "name": "codeblue",
             "system_database_url": self._database,
             "application_version": VERSION,
-            # one for all processes of a service, because only the holder of its lease ever launches: so whoever launches
+            # one for all processes of a service, as only the holder of its lease ever launches: whoever launches
             # recovers what the former holder left, and nothing of another service in the same database
             "executor_id": f"codeblue-{self.runs.world.profile.service}",
             "log_level": "CRITICAL",

@@ -6,7 +6,7 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 
 import os
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, assert_never
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import AfterValidator
@@ -68,10 +68,14 @@ class Pages(Section):
     )
 
 
-def _target(platform: Kubernetes | Local) -> Target:
-    if isinstance(platform, Kubernetes):
-        return Target(platform.kind, platform.context, f"{platform.namespace}/{platform.deployment}")
-    return Target(platform.kind, os.path.normpath(platform.directory), platform.workload)
+def _target(platform: Platform) -> Target:
+    match platform:
+        case Kubernetes():
+            return Target(platform.kind, platform.context, f"{platform.namespace}/{platform.deployment}")
+        case Local():
+            return Target(platform.kind, os.path.normpath(platform.directory), platform.workload)
+        case never:
+            assert_never(never)
 
 
 class Profile(Section):
@@ -107,7 +111,13 @@ class Profile(Section):
     @property
     def workload(self) -> str:
         """The platform's name of what is protected."""
-        return self.platform.deployment if isinstance(self.platform, Kubernetes) else self.platform.workload
+        match self.platform:
+            case Kubernetes() as at:
+                return at.deployment
+            case Local() as at:
+                return at.workload
+            case never:
+                assert_never(never)
 
     @property
     def target(self) -> Target:

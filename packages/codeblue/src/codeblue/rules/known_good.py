@@ -46,7 +46,7 @@ def choose(history: Sequence[Revision], marks: Mapping[str, Mark], current: Temp
             return Choice(
                 revision, f"{name}: known-good since {mark.at:%Y-%m-%d %H:%M} UTC ({mark.why})", tuple(passed)
             )
-    return Choice(None, f"none of {len(history)} revisions is a known-good other release", tuple(passed))
+    return Choice(None, f"there is no other known-good release in its history of {len(history)}", tuple(passed))
 
 
 @dataclass(frozen=True, slots=True)

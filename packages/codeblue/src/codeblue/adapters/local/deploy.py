@@ -117,18 +117,21 @@ def seen(directory: Path) -> State:
     return store.load(Layout(directory))
 
 
-def stop(directory: Path, *, forget: bool = False) -> None:
+def stop(directory: Path, *, forget: bool = False) -> bool:
     """End everything that belongs to the workload; returns when no process of it is left.
 
     Args:
         forget: remove its state, history and logs as well, that is, the whole directory's content that is ours.
+
+    Returns:
+        False where there is no such directory, and so nothing to end.
 
     Raises:
         Failed: some process could not be ended. Forbidden, Unreachable.
     """
     layout = Layout(directory)
     if not layout.directory.is_dir():
-        return
+        return False
     with locked(layout.operator_lock, timeout_s=START_S + STOP_S):
         supervisor = Supervisor(layout)
         with suppress(Unreachable):
@@ -140,6 +143,7 @@ def stop(directory: Path, *, forget: bool = False) -> None:
             layout.socket.parent.rmdir()
         if forget:
             _forget(layout)
+    return True
 
 
 def _check(workload: str, replicas: int, health_path: str, service_port: int) -> None:
@@ -153,7 +157,9 @@ def _check(workload: str, replicas: int, health_path: str, service_port: int) ->
     if not 1 <= service_port <= 65535:
         wrong.append(f"service_port {service_port}: 1 to 65535")
     if wrong:
-        raise UsageError(f"The workload cannot be started: {'; '.join(wrong)}.")
+        raise UsageError(
+            f"The workload cannot be started: {'; '.join(wrong)}.", remedy="`codeblue local start --help` names each."
+        )
 
 
 def _same(layout: Layout, state: State, workload: str, service_port: int | None) -> None:

@@ -94,6 +94,12 @@ class SqliteRecord:
         self._db.close()
 
     def _unreachable(self, what: str, error: Exception) -> Unreachable:
+        if "not a database" in str(error) or "malformed" in str(error):
+            return Unreachable(
+                f"The record {self._path} is no database any more: {error}. Nothing goes on without a record.",
+                remedy="Keep the file, it is evidence, and bring it back from a backup; to act at once, point "
+                "state.directory at another place.",
+            )
         return Unreachable(
             f"The record {self._path} could not be {what}: {error}. Nothing goes on without a record.",
             remedy="Free the disk or repair the permissions, or point state.directory at another disk.",
