@@ -94,6 +94,28 @@ async def test_a_healthy_service_is_ok_and_nothing_is_recorded(bench: Bench) -> 
     assert bench.cluster.accepted == []
 
 
+@pytest.mark.req("R4")
+async def test_a_release_that_crash_loops_while_older_pods_answer_is_not_called_ok(bench: Bench) -> None:
+    bench.cluster.behave("2.0", Behaviour(ready_after_s=None, trouble="CrashLoopBackOff"))
+    await bench.deploy("2.0", settle_s=20.0)
+    sentence = await bench.cycle()
+    assert sentence.startswith(
+        f"the rollout of {V2.label} is not finished: 0 of 3 pods on the target and ready (the target crash-loops: "
+    )
+    assert sentence.endswith("(CrashLoopBackOff)); older pods answer: 0 consecutive failures ≤ 3")
+    assert bench.incidents == []
+
+
+async def test_pods_that_are_missing_without_older_ones_are_told(bench: Bench) -> None:
+    bench.cluster.behave("1.0", Behaviour(ready_after_s=None))
+    for pod in bench.cluster._pods:
+        pod.ready_at = 0.0
+    bench.cluster.scale(4)
+    await bench.clock.sleep(1)
+    sentence = await bench.cycle()
+    assert sentence == f"ok: {V1.label}: 0 consecutive failures ≤ 3; 3 of 4 pods on the target and ready"
+
+
 @pytest.mark.req("B2")
 async def test_a_release_that_soaked_is_marked_known_good_once(bench: Bench) -> None:
     sentences = await bench.cycles(9)

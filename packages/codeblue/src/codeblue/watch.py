@@ -76,7 +76,7 @@ class Watch:
             return after
         verdicts = [self._trigger().judge(tuple(self.rounds))]
         if verdicts[0].outcome is not Outcome.BREACH:
-            return marked or f"{verdicts[0].outcome}: {seen.template.label}: {verdicts[0].why}"
+            return marked or _calm(seen, verdicts[0])
         choice = choose(await self.world.platform.history(), seen.marks, seen.template)
         return await self._breach(self._decide(seen, verdicts, choice))
 
@@ -269,3 +269,20 @@ class Watch:
 
     def _event(self, kind: str, data: object, incident: str = "") -> None:
         self.runs.record.append(Draft(kind, ACTOR, plain(data), incident=incident))
+
+
+def _calm(seen: Workload, verdict: Verdict) -> str:
+    """The sentence of a cycle without a breach.
+
+    While older pods answer in its place, no probe says anything about the release in force: then it is not called ok.
+    """
+    label, exact = seen.template.label, seen.template.exact
+    rollout = judge_rollout(seen, exact)
+    if verdict.outcome is not Outcome.OK or rollout.ok:
+        return f"{verdict.outcome}: {label}: {verdict.why}"
+    ready = sum(p.ready for p in seen.live_pods if p.template == exact)
+    count = f"{ready} of {seen.desired} pods on the target and ready"
+    pods = rollout.why if count in rollout.why else f"{count} ({rollout.why})"
+    if not any(p.ready for p in seen.live_pods if p.template != exact):
+        return f"{verdict.outcome}: {label}: {verdict.why}; {pods}"
+    return f"the rollout of {label} is not finished: {pods}; older pods answer: {verdict.why}"
