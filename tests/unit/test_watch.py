@@ -304,8 +304,10 @@ async def test_mode_ask_waits_for_an_approval_and_keeps_watching() -> None:
 
     bench = Bench("ask")
     await bench.bad_release()
-    await bench.cycles(4)
+    asked = (await bench.cycles(4))[-1]
     [run] = bench.runs.unfinished()
+    how = f"approve with `codeblue run approve {run.id}`"
+    assert asked.startswith(f"incident {bench.incident.id}: asks to roll back (run {run.id}): {how}: rollback: R4: ")
     task = asyncio.create_task(bench.execute(run.id))
     await bench.clock.sleep(1)
     incident = bench.incident
@@ -375,8 +377,8 @@ async def test_a_known_good_release_that_fails_is_for_people(bench: Bench) -> No
     sentences = await bench.story(6)
     incident = bench.incident
     for sentence in sentences[3:]:
-        assert sentence.startswith(f"incident {incident.id}: page_only: R4:")
-        assert "no recent change can be the cause" in sentence
+        assert sentence.startswith(f"incident {incident.id}: no rollback: no recent change can be the cause: ")
+        assert "; nobody is paged by this version: a person must decide; trigger: R4: " in sentence
     assert bench.count("incident.decided") == 1
     assert bench.count("run.requested") == 0
     bench.sick("2.0", 200)
@@ -441,8 +443,7 @@ async def test_a_second_bad_release_within_the_cooldown_is_paged_and_after_it_ro
     await bench.deploy("3.0", settle_s=20.0)
     bench.sick("3.0")
     sentences = await bench.story(5)
-    assert "page_only" in sentences[3]
-    assert "cooldown: the last automatic rollback ended" in sentences[3]
+    assert "no rollback: cooldown: the last automatic rollback ended" in sentences[3]
     assert len(bench.incidents) == 2
     while "rolling back" not in sentences[-1]:
         sentences += await bench.story(1)

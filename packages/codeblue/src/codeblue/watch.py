@@ -163,6 +163,9 @@ class Watch:
         run = self.runs.request(
             plan, actor=ACTOR, reason=decision.reasons_for[0], incident=incident.id, ask=mode == "ask"
         )
+        if mode == "ask":
+            how = f"approve with `codeblue run approve {run.id}`"
+            return f"incident {incident.id}: asks to roll back (run {run.id}): {how}: {decision.sentence}"
         return f"incident {incident.id}: rolling back ({run.id}): {decision.sentence}"
 
     def _waits_for(self, run: RunView) -> bool:
@@ -211,11 +214,12 @@ class Watch:
         return await self._report(incident, f"is mitigated: {why}")
 
     async def _overdue_report(self) -> str:
-        """The report of an incident that was mitigated right before this process, or the one before it, died."""
+        """The report of an incident that a person resolved, or that was mitigated right before a process of ours died."""
         incidents = list(fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values())
         if not incidents or incidents[-1].state == "open" or self._reported(incidents[-1]):
             return ""
-        return await self._report(incidents[-1], "is mitigated")
+        over = "was resolved by a person" if incidents[-1].state == "resolved" else "is mitigated"
+        return await self._report(incidents[-1], over)
 
     async def _report(self, incident: IncidentView, what: str) -> str:
         """Have the report written by a run of its own, which outlives a crash as all runs do."""
