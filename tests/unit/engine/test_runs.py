@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -425,3 +425,69 @@ async def test_a_run_that_is_found_long_after_its_deadline_gets_its_time_to_end(
     await asyncio.sleep(0)
     await lab.execute(run.id)
     assert (await waiting).state.ended
+
+
+class Numbered:
+    """Durability as DBOS has it: results are known by the number of the call, and the name must be the same again."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, StepResult]] = []
+
+    def process(self) -> Callable[[str, Callable[[], Awaitable[StepResult]]], Awaitable[StepResult]]:
+        """The next process that executes the run."""
+        called = iter(range(99))
+
+        async def durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
+            number = next(called)
+            if number == len(self.results):
+                self.results.append((name, await work()))
+            assert self.results[number][0] == name
+            return self.results[number][1]
+
+        return durably
+
+
+class Dies(Asked):
+    """A check in which the process dies."""
+
+    id = "dies"
+
+    async def probe(self):
+        raise Crash
+
+
+@pytest.mark.req("B3", "R1")
+async def test_an_abort_of_an_interrupted_run_fails_no_step_that_had_passed(lab: Lab, lamp: Lamp) -> None:
+    first = Asked(Outcome.OK)
+    lamp.made = [first, Switch(), Dies(Outcome.OK), Switch(id="never"), Switch(id="tidy", cleanup=True)]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    durably = Numbered()
+    with pytest.raises(Crash):
+        await lab.runs.execute(run.id, durably.process())
+    lab.record.append(Draft("run.abort_requested", "person:eve", {}, run=run.id))
+    await lab.runs.execute(run.id, durably.process())
+    run = lab.runs.get(run.id)
+    assert (run.state, run.exit_code) == (RunState.ABORTED, ExitCode.FAILED)
+    title = run.step("dies").title
+    assert run.why == f"aborted by person:eve before step “{title}” went on. The lamp stays as it is."
+    assert "failed" not in [s.state for s in run.steps]
+    assert run.step("tidy").state == "done", "the steps that clean up still run, and have the numbers of their own"
+    assert [name for name, _ in durably.results] == ["switch", "never", "tidy"]
+
+
+@pytest.mark.req("B3", "R1")
+async def test_an_abort_between_two_steps_names_the_one_that_did_not_begin(lab: Lab, lamp: Lamp) -> None:
+    abort = Draft("run.abort_requested", "person:eve", {}, run="")
+    lamp.made = [Switch(), Switch(id="never")]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+
+    async def durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
+        result = await work()
+        lab.record.append(replace(abort, run=run.id))
+        return result
+
+    await lab.runs.execute(run.id, durably)
+    run = lab.runs.get(run.id)
+    title = run.step("never").title
+    assert run.why == f"aborted by person:eve before step “{title}” began. The lamp stays as it is."
+    assert [s.state for s in run.steps] == ["done", "waiting"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -228,7 +228,11 @@ class Runs:
         failed: StepResult | None = None
         proven = "nothing had to be done"
         for step in steps:
+            if failed is None and not step.cleanup:
+                failed = self._stopped(run.id, steps)
             if failed is not None and not step.cleanup:
+                if not isinstance(step, Check):  # its number is its own on every path, or those behind it are mistaken
+                    await durably(step.id, _skipped)
                 continue
             if isinstance(step, Check):
                 result = await executor.run(step)  # what was seen before a crash is no proof of now: look again
@@ -239,6 +243,21 @@ class Runs:
             proven = result.why if not step.cleanup else proven
         self._end(self.get(id_), book, failed, proven)
         crashpoint("run.ended")
+
+    def _stopped(self, id_: str, steps: Sequence[Step]) -> StepResult | None:
+        """What stops the run between two steps: an abort. It names the first step that is not proven.
+
+        A check that had passed before a crash is not repeated only to find the abort: it did not fail.
+        """
+        run = self.get(id_)
+        if not run.aborted_by:
+            return None
+        tidying = {s.id for s in steps if s.cleanup}
+        step = next((s for s in run.steps if s.state != "done" and s.id not in tidying), None)
+        where = (
+            "its end" if step is None else f"step “{step.title}” {'began' if step.state == 'waiting' else 'went on'}"
+        )
+        return StepResult(False, f"aborted by {run.aborted_by} before {where}", exit_code=ExitCode.FAILED)
 
     async def _approved(self, run: RunView) -> bool:
         """Wait until a person approves this very plan; True at once for a run that needs no approval."""
@@ -305,3 +324,8 @@ class Runs:
 
     def _event(self, run: RunView, kind: str, **data: Any) -> None:
         self.record.append(Draft(kind, "engine", plain(data), run=run.id, incident=run.incident))
+
+
+async def _skipped() -> StepResult:
+    """In place of a step that is not executed after a failure; one that was executed has its result already."""
+    return StepResult(False, "not executed", exit_code=ExitCode.FAILED)
