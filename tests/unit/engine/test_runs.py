@@ -1,6 +1,8 @@
 """Runs: requested one at a time, approved by digest, ended once, with the exit code that is true."""
 
 import asyncio
+import os
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,6 +12,7 @@ from tests.unit.engine.test_executor import Asked, Switch
 from tests.unit.world import PERSON, Lab, at_once
 
 from codeblue.engine.executor import NoRecord, StepResult
+from codeblue.engine.process import this_process
 from codeblue.engine.runs import APPROVAL_S, EXPIRES_S, make_plan
 from codeblue.model.errors import ExitCode, Failed, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
@@ -168,6 +171,55 @@ async def test_a_persons_looking_is_left_to_the_person_while_it_can_still_be_und
     assert lab.runs.left_to_engine(mine)
     plan = await make_plan("lamp", "", lab.world)
     assert lab.runs.left_to_engine(lab.runs.request(plan, actor=PERSON, reason="r"))
+
+
+@pytest.mark.parametrize("why_not", ["", "it lives", "a number used again", "elsewhere", "unknown", "it changes"])
+async def test_a_reading_run_is_ended_when_its_command_is_certainly_dead(lab: Lab, why_not: str) -> None:
+    name = "lamp" if why_not == "it changes" else "look"
+    run = lab.runs.request(await make_plan(name, "", lab.world), actor=PERSON, reason="r")
+    lab.runs._start(run)
+    place, number, start = this_process().split("/")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    process = {
+        "it lives": this_process(),
+        "a number used again": f"{place}/{number}/{int(start) - 1}",
+        "elsewhere": f"{'0' * 16}/{dead.pid}/{start}",
+        "unknown": "",
+    }.get(why_not, f"{place}/{dead.pid}/{start}")
+    lab.record.append(Draft("run.resumed", "engine", {"process": process}, run=run.id))
+    ended = lab.runs.end_forsaken()
+    assert lab.runs.end_forsaken() == []
+    run = lab.runs.get(run.id)
+    if why_not in ("", "a number used again"):
+        assert ended == [run.id]
+        assert (run.state, run.exit_code) == (RunState.ABORTED, ExitCode.FAILED)
+        assert run.why == "the command that executed it is gone. Nothing was changed."
+    else:
+        assert (ended, run.state) == ([], RunState.RUNNING)
+
+
+async def test_a_command_that_ended_its_run_and_itself_meanwhile_keeps_its_result(lab: Lab, monkeypatch) -> None:
+    run = lab.runs.request(await make_plan("look", "", lab.world), actor=PERSON, reason="r")
+    lab.runs._start(run)
+
+    def is_gone(name: str) -> bool:
+        lab.runs._ended(run, RunState.DONE, "seen", "", ExitCode.DONE)
+        return True
+
+    monkeypatch.setattr("codeblue.engine.runs.is_gone", is_gone)
+    assert lab.runs.end_forsaken() == []
+    assert lab.runs.get(run.id).state is RunState.DONE
+
+
+async def test_who_executes_a_run_is_recorded_at_its_start_and_at_each_resumption(lab: Lab, lamp: Lamp) -> None:
+    lamp.made = [Switch(id="first"), Switch()]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    with pytest.raises(Crash):
+        await lab.runs.execute(run.id, dies_after("first"))
+    await lab.execute(run.id)
+    assert [e.data["process"] for e in lab.events("run.started", "run.resumed")] == [this_process()] * 2
+    assert this_process().split("/")[1] == str(os.getpid())
 
 
 async def test_a_run_that_is_not_there_is_refused(lab: Lab) -> None:

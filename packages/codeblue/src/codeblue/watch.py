@@ -214,7 +214,7 @@ class Watch:
         return await self._report(incident, f"is mitigated: {why}")
 
     async def _overdue_report(self) -> str:
-        """The report of an incident that a person resolved, or that was mitigated right before a process of ours died."""
+        """The report of an incident that a person resolved, or that was mitigated right before our process died."""
         incidents = list(fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values())
         if not incidents or incidents[-1].state == "open" or self._reported(incidents[-1]):
             return ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from codeblue.engine.crashpoint import crashpoint
 from codeblue.engine.executor import Executor, StepResult
+from codeblue.engine.process import is_gone, this_process
 from codeblue.model.change import Fence
 from codeblue.model.errors import ExitCode, Failed, Refused, Unreachable
 from codeblue.model.event import Draft
@@ -178,8 +179,32 @@ class Runs:
 
     def left_to_engine(self, run: RunView) -> bool:
         """Whether the engine executes the run: a person's run that only reads is the command's own, while it lives."""
-        own = run.actor.startswith("person:") and not self.changes(run)
-        return not own or self.world.clock.now() > run.requested + timedelta(seconds=run.deadline_s)
+        return not self._commands_own(run) or self.world.clock.now() > run.requested + timedelta(seconds=run.deadline_s)
+
+    def end_forsaken(self) -> list[str]:
+        """End the runs whose command is certainly dead, those that only read: nobody waits for what they would see.
+
+        A command on another machine or in another container is not known to be dead; `left_to_engine` ends its run
+        after the deadline.
+
+        Returns:
+            their ids.
+        """
+        gone = [r.id for r in self.unfinished() if self._commands_own(r) and self._command_is_gone(r)]
+        # read again, now that nobody can write to it any more: it may have ended as the last thing that its command did
+        forsaken = [r for r in map(self.get, gone) if not r.state.ended]
+        for run in forsaken:
+            why = "the command that executed it is gone. Nothing was changed."
+            self._ended(run, RunState.ABORTED, why, "Start a new one.", ExitCode.FAILED)
+        return [r.id for r in forsaken]
+
+    def _commands_own(self, run: RunView) -> bool:
+        return run.actor.startswith("person:") and not self.changes(run)
+
+    def _command_is_gone(self, run: RunView) -> bool:
+        executed = self.record.read(run=run.id, kinds=("run.started", "run.resumed"))
+        name = executed[-1].data.get("process", "") if executed else ""
+        return isinstance(name, str) and is_gone(name)
 
     def broke(self, id_: str, error: Exception) -> None:
         """End a run that a defect of ours stopped. The error's text can hold anything, so only its type is recorded."""
@@ -220,7 +245,7 @@ class Runs:
                 return
             self._start(run)
         else:
-            self._event(run, "run.resumed")
+            self._event(run, "run.resumed", process=this_process())
         crashpoint("run.started")
         run = self.get(id_)
         steps = book.steps(book.load(dict(run.inputs)), self.world, run.id)
@@ -282,7 +307,7 @@ class Runs:
 
     def _start(self, run: RunView) -> None:
         deadline: datetime = self.world.clock.now() + timedelta(seconds=run.deadline_s)
-        self._event(run, "run.started", deadline=deadline)
+        self._event(run, "run.started", deadline=deadline, process=this_process())
 
     def _executor(self, run: RunView) -> Executor:
         return Executor(
