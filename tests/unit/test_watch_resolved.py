@@ -28,3 +28,15 @@ async def test_after_a_person_closed_an_incident_whose_run_failed_the_loop_is_fr
     await bench.story(6)
     assert [i.state for i in bench.incidents] == ["resolved", "open"]
     assert bench.incidents[0].resolution == "closed"
+
+
+async def test_an_incident_that_a_person_closed_while_the_service_fails_is_not_called_mitigated() -> None:
+    bench = Bench("observe")
+    await bench.bad_release()
+    await bench.story(5)
+    [first] = bench.incidents
+    bench.record.append(Draft("incident.resolved", "person:ada", {"reason": "closed"}, incident=first.id))
+    sentence = await bench.cycle()
+    [run] = bench.runs.unfinished()
+    assert sentence == f"incident {first.id} was resolved by a person; writing the report ({run.id})"
+    assert run.reason == "was resolved by a person"

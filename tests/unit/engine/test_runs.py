@@ -1,8 +1,10 @@
 """Runs: requested one at a time, approved by digest, ended once, with the exit code that is true."""
 
 import asyncio
+import os
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from tests.unit.engine.test_executor import Asked, Switch
 from tests.unit.world import PERSON, Lab, at_once
 
 from codeblue.engine.executor import NoRecord, StepResult
+from codeblue.engine.process import this_process
 from codeblue.engine.runs import APPROVAL_S, EXPIRES_S, make_plan
 from codeblue.model.errors import ExitCode, Failed, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
@@ -168,6 +171,55 @@ async def test_a_persons_looking_is_left_to_the_person_while_it_can_still_be_und
     assert lab.runs.left_to_engine(mine)
     plan = await make_plan("lamp", "", lab.world)
     assert lab.runs.left_to_engine(lab.runs.request(plan, actor=PERSON, reason="r"))
+
+
+@pytest.mark.parametrize("why_not", ["", "it lives", "a number used again", "elsewhere", "unknown", "it changes"])
+async def test_a_reading_run_is_ended_when_its_command_is_certainly_dead(lab: Lab, why_not: str) -> None:
+    name = "lamp" if why_not == "it changes" else "look"
+    run = lab.runs.request(await make_plan(name, "", lab.world), actor=PERSON, reason="r")
+    lab.runs._start(run)
+    place, number, start = this_process().split("/")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    process = {
+        "it lives": this_process(),
+        "a number used again": f"{place}/{number}/{int(start) - 1}",
+        "elsewhere": f"{'0' * 16}/{dead.pid}/{start}",
+        "unknown": "",
+    }.get(why_not, f"{place}/{dead.pid}/{start}")
+    lab.record.append(Draft("run.resumed", "engine", {"process": process}, run=run.id))
+    ended = lab.runs.end_forsaken()
+    assert lab.runs.end_forsaken() == []
+    run = lab.runs.get(run.id)
+    if why_not in ("", "a number used again"):
+        assert ended == [run.id]
+        assert (run.state, run.exit_code) == (RunState.ABORTED, ExitCode.FAILED)
+        assert run.why == "the command that executed it is gone. Nothing was changed."
+    else:
+        assert (ended, run.state) == ([], RunState.RUNNING)
+
+
+async def test_a_command_that_ended_its_run_and_itself_meanwhile_keeps_its_result(lab: Lab, monkeypatch) -> None:
+    run = lab.runs.request(await make_plan("look", "", lab.world), actor=PERSON, reason="r")
+    lab.runs._start(run)
+
+    def is_gone(name: str) -> bool:
+        lab.runs._ended(run, RunState.DONE, "seen", "", ExitCode.DONE)
+        return True
+
+    monkeypatch.setattr("codeblue.engine.runs.is_gone", is_gone)
+    assert lab.runs.end_forsaken() == []
+    assert lab.runs.get(run.id).state is RunState.DONE
+
+
+async def test_who_executes_a_run_is_recorded_at_its_start_and_at_each_resumption(lab: Lab, lamp: Lamp) -> None:
+    lamp.made = [Switch(id="first"), Switch()]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    with pytest.raises(Crash):
+        await lab.runs.execute(run.id, dies_after("first"))
+    await lab.execute(run.id)
+    assert [e.data["process"] for e in lab.events("run.started", "run.resumed")] == [this_process()] * 2
+    assert this_process().split("/")[1] == str(os.getpid())
 
 
 async def test_a_run_that_is_not_there_is_refused(lab: Lab) -> None:
@@ -425,3 +477,69 @@ async def test_a_run_that_is_found_long_after_its_deadline_gets_its_time_to_end(
     await asyncio.sleep(0)
     await lab.execute(run.id)
     assert (await waiting).state.ended
+
+
+class Numbered:
+    """Durability as DBOS has it: results are known by the number of the call, and the name must be the same again."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, StepResult]] = []
+
+    def process(self) -> Callable[[str, Callable[[], Awaitable[StepResult]]], Awaitable[StepResult]]:
+        """The next process that executes the run."""
+        called = iter(range(99))
+
+        async def durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
+            number = next(called)
+            if number == len(self.results):
+                self.results.append((name, await work()))
+            assert self.results[number][0] == name
+            return self.results[number][1]
+
+        return durably
+
+
+class Dies(Asked):
+    """A check in which the process dies."""
+
+    id = "dies"
+
+    async def probe(self):
+        raise Crash
+
+
+@pytest.mark.req("B3", "R1")
+async def test_an_abort_of_an_interrupted_run_fails_no_step_that_had_passed(lab: Lab, lamp: Lamp) -> None:
+    first = Asked(Outcome.OK)
+    lamp.made = [first, Switch(), Dies(Outcome.OK), Switch(id="never"), Switch(id="tidy", cleanup=True)]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+    durably = Numbered()
+    with pytest.raises(Crash):
+        await lab.runs.execute(run.id, durably.process())
+    lab.record.append(Draft("run.abort_requested", "person:eve", {}, run=run.id))
+    await lab.runs.execute(run.id, durably.process())
+    run = lab.runs.get(run.id)
+    assert (run.state, run.exit_code) == (RunState.ABORTED, ExitCode.FAILED)
+    title = run.step("dies").title
+    assert run.why == f"aborted by person:eve before step “{title}” went on. The lamp stays as it is."
+    assert "failed" not in [s.state for s in run.steps]
+    assert run.step("tidy").state == "done", "the steps that clean up still run, and have the numbers of their own"
+    assert [name for name, _ in durably.results] == ["switch", "never", "tidy"]
+
+
+@pytest.mark.req("B3", "R1")
+async def test_an_abort_between_two_steps_names_the_one_that_did_not_begin(lab: Lab, lamp: Lamp) -> None:
+    abort = Draft("run.abort_requested", "person:eve", {}, run="")
+    lamp.made = [Switch(), Switch(id="never")]
+    run = lab.runs.request(await make_plan("lamp", "", lab.world), actor=PERSON, reason="r")
+
+    async def durably(name: str, work: Callable[[], Awaitable[StepResult]]) -> StepResult:
+        result = await work()
+        lab.record.append(replace(abort, run=run.id))
+        return result
+
+    await lab.runs.execute(run.id, durably)
+    run = lab.runs.get(run.id)
+    title = run.step("never").title
+    assert run.why == f"aborted by person:eve before step “{title}” began. The lamp stays as it is."
+    assert [s.state for s in run.steps] == ["done", "waiting"]

@@ -54,7 +54,10 @@ def test_a_known_good_release_is_paged_about_and_not_rolled_back() -> None:
     assert decision.reasons_against == (
         "no recent change can be the cause: the current release is known-good since 2026-01-05 00:00 UTC",
     )
-    assert "against: no recent change" in decision.sentence
+    assert decision.sentence == (
+        f"no rollback: {decision.reasons_against[0]}; nobody is paged by this version: a person must decide; "
+        "trigger: R4: 4 consecutive failures > 3"
+    )
 
 
 @pytest.mark.req("R10")

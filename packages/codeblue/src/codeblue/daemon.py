@@ -32,7 +32,7 @@ class Daemon:
         self._runs = Runs(app.record, app.world, self._keeper.fence)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set; then the lease is free at once.
+        """Serve until `stop` is set; then the lease is free at once, and the last sentence says so.
 
         Raises:
             Refused: another process owns this state directory. Forbidden, NotFound: the platform refuses us for good.
@@ -46,10 +46,12 @@ class Daemon:
                 f"Another process owns {self._app.state.path} ({owner.holder if owner else 'unknown'}).",
                 remedy="Let it end, or give this daemon a state.directory of its own.",
             ) from None
-        if await self._become_holder(me.holder, former.holder if former else "", stop):
+        acted = await self._become_holder(me.holder, former.holder if former else "", stop)
+        if acted:
             await self._serve(stop)
         await self._keeper.release()
         self._app.state.disown()
+        self._say("stopped: the lease is free" if acted else "stopped while standing by")
 
     async def _become_holder(self, holder: str, predecessor: str, stop: asyncio.Event) -> bool:
         said = ""

@@ -76,7 +76,7 @@ class Watch:
             return after
         verdicts = [self._trigger().judge(tuple(self.rounds))]
         if verdicts[0].outcome is not Outcome.BREACH:
-            return marked or f"{verdicts[0].outcome}: {seen.template.label}: {verdicts[0].why}"
+            return marked or _calm(seen, verdicts[0])
         choice = choose(await self.world.platform.history(), seen.marks, seen.template)
         return await self._breach(self._decide(seen, verdicts, choice))
 
@@ -163,6 +163,9 @@ class Watch:
         run = self.runs.request(
             plan, actor=ACTOR, reason=decision.reasons_for[0], incident=incident.id, ask=mode == "ask"
         )
+        if mode == "ask":
+            how = f"approve with `codeblue run approve {run.id}`"
+            return f"incident {incident.id}: asks to roll back (run {run.id}): {how}: {decision.sentence}"
         return f"incident {incident.id}: rolling back ({run.id}): {decision.sentence}"
 
     def _waits_for(self, run: RunView) -> bool:
@@ -211,11 +214,12 @@ class Watch:
         return await self._report(incident, f"is mitigated: {why}")
 
     async def _overdue_report(self) -> str:
-        """The report of an incident that was mitigated right before this process, or the one before it, died."""
+        """The report of an incident that a person resolved, or that was mitigated right before our process died."""
         incidents = list(fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values())
         if not incidents or incidents[-1].state == "open" or self._reported(incidents[-1]):
             return ""
-        return await self._report(incidents[-1], "is mitigated")
+        over = "was resolved by a person" if incidents[-1].state == "resolved" else "is mitigated"
+        return await self._report(incidents[-1], over)
 
     async def _report(self, incident: IncidentView, what: str) -> str:
         """Have the report written by a run of its own, which outlives a crash as all runs do."""
@@ -269,3 +273,20 @@ class Watch:
 
     def _event(self, kind: str, data: object, incident: str = "") -> None:
         self.runs.record.append(Draft(kind, ACTOR, plain(data), incident=incident))
+
+
+def _calm(seen: Workload, verdict: Verdict) -> str:
+    """The sentence of a cycle without a breach.
+
+    While older pods answer in its place, no probe says anything about the release in force: then it is not called ok.
+    """
+    label, exact = seen.template.label, seen.template.exact
+    rollout = judge_rollout(seen, exact)
+    if verdict.outcome is not Outcome.OK or rollout.ok:
+        return f"{verdict.outcome}: {label}: {verdict.why}"
+    ready = sum(p.ready for p in seen.live_pods if p.template == exact)
+    count = f"{ready} of {seen.desired} pods on the target and ready"
+    pods = rollout.why if count in rollout.why else f"{count} ({rollout.why})"
+    if not any(p.ready for p in seen.live_pods if p.template != exact):
+        return f"{verdict.outcome}: {label}: {verdict.why}; {pods}"
+    return f"the rollout of {label} is not finished: {pods}; older pods answer: {verdict.why}"

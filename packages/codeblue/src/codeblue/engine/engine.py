@@ -48,8 +48,8 @@ class Engine:
             "name": "codeblue",
             "system_database_url": self._database,
             "application_version": VERSION,
-            # one for all processes of a service, as only the holder of its lease ever launches: whoever launches
-            # recovers what the former holder left, and nothing of another service in the same database
+            # one for all processes of a service, because only the holder of its lease ever launches: so whoever
+            # launches recovers what the former holder left, and nothing of another service in the same database
             "executor_id": f"codeblue-{self.runs.world.profile.service}",
             "log_level": "CRITICAL",
             "notification_listener_polling_interval_sec": 0.5,
@@ -66,8 +66,10 @@ class Engine:
     async def take_up(self) -> None:
         """Start the requested runs that nobody has started, one that changes something at a time, in their order.
 
-        The id makes a second start harmless, and what was under way before goes on by itself.
+        The id makes a second start harmless, and what was under way before goes on by itself. A reading run whose
+        command died is ended.
         """
+        self.runs.end_forsaken()
         changing = False
         for run in self.runs.unfinished():
             if not self.runs.left_to_engine(run):

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from codeblue.engine.crashpoint import crashpoint
 from codeblue.engine.executor import Executor, StepResult
+from codeblue.engine.process import is_gone, this_process
 from codeblue.model.change import Fence
 from codeblue.model.errors import ExitCode, Failed, Refused, Unreachable
 from codeblue.model.event import Draft
@@ -178,8 +179,32 @@ class Runs:
 
     def left_to_engine(self, run: RunView) -> bool:
         """Whether the engine executes the run: a person's run that only reads is the command's own, while it lives."""
-        own = run.actor.startswith("person:") and not self.changes(run)
-        return not own or self.world.clock.now() > run.requested + timedelta(seconds=run.deadline_s)
+        return not self._commands_own(run) or self.world.clock.now() > run.requested + timedelta(seconds=run.deadline_s)
+
+    def end_forsaken(self) -> list[str]:
+        """End the runs whose command is certainly dead, those that only read: nobody waits for what they would see.
+
+        A command on another machine or in another container is not known to be dead; `left_to_engine` ends its run
+        after the deadline.
+
+        Returns:
+            their ids.
+        """
+        gone = [r.id for r in self.unfinished() if self._commands_own(r) and self._command_is_gone(r)]
+        # read again, now that nobody can write to it any more: it may have ended as the last thing that its command did
+        forsaken = [r for r in map(self.get, gone) if not r.state.ended]
+        for run in forsaken:
+            why = "the command that executed it is gone. Nothing was changed."
+            self._ended(run, RunState.ABORTED, why, "Start a new one.", ExitCode.FAILED)
+        return [r.id for r in forsaken]
+
+    def _commands_own(self, run: RunView) -> bool:
+        return run.actor.startswith("person:") and not self.changes(run)
+
+    def _command_is_gone(self, run: RunView) -> bool:
+        executed = self.record.read(run=run.id, kinds=("run.started", "run.resumed"))
+        name = executed[-1].data.get("process", "") if executed else ""
+        return isinstance(name, str) and is_gone(name)
 
     def broke(self, id_: str, error: Exception) -> None:
         """End a run that a defect of ours stopped. The error's text can hold anything, so only its type is recorded."""
@@ -220,7 +245,7 @@ class Runs:
                 return
             self._start(run)
         else:
-            self._event(run, "run.resumed")
+            self._event(run, "run.resumed", process=this_process())
         crashpoint("run.started")
         run = self.get(id_)
         steps = book.steps(book.load(dict(run.inputs)), self.world, run.id)
@@ -228,7 +253,11 @@ class Runs:
         failed: StepResult | None = None
         proven = "nothing had to be done"
         for step in steps:
+            if failed is None and not step.cleanup:
+                failed = self._stopped(run.id, steps)
             if failed is not None and not step.cleanup:
+                if not isinstance(step, Check):  # its number is its own on every path, or those behind it are mistaken
+                    await durably(step.id, _skipped)
                 continue
             if isinstance(step, Check):
                 result = await executor.run(step)  # what was seen before a crash is no proof of now: look again
@@ -239,6 +268,21 @@ class Runs:
             proven = result.why if not step.cleanup else proven
         self._end(self.get(id_), book, failed, proven)
         crashpoint("run.ended")
+
+    def _stopped(self, id_: str, steps: Sequence[Step]) -> StepResult | None:
+        """What stops the run between two steps: an abort. It names the first step that is not proven.
+
+        A check that had passed before a crash is not repeated only to find the abort: it did not fail.
+        """
+        run = self.get(id_)
+        if not run.aborted_by:
+            return None
+        tidying = {s.id for s in steps if s.cleanup}
+        step = next((s for s in run.steps if s.state != "done" and s.id not in tidying), None)
+        where = (
+            "its end" if step is None else f"step “{step.title}” {'began' if step.state == 'waiting' else 'went on'}"
+        )
+        return StepResult(False, f"aborted by {run.aborted_by} before {where}", exit_code=ExitCode.FAILED)
 
     async def _approved(self, run: RunView) -> bool:
         """Wait until a person approves this very plan; True at once for a run that needs no approval."""
@@ -263,7 +307,7 @@ class Runs:
 
     def _start(self, run: RunView) -> None:
         deadline: datetime = self.world.clock.now() + timedelta(seconds=run.deadline_s)
-        self._event(run, "run.started", deadline=deadline)
+        self._event(run, "run.started", deadline=deadline, process=this_process())
 
     def _executor(self, run: RunView) -> Executor:
         return Executor(
@@ -305,3 +349,8 @@ class Runs:
 
     def _event(self, run: RunView, kind: str, **data: Any) -> None:
         self.record.append(Draft(kind, "engine", plain(data), run=run.id, incident=run.incident))
+
+
+async def _skipped() -> StepResult:
+    """In place of a step that is not executed after a failure; one that was executed has its result already."""
+    return StepResult(False, "not executed", exit_code=ExitCode.FAILED)

@@ -48,6 +48,14 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """The decision in one line."""
-        against = f"; against: {', '.join(self.reasons_against)}" if self.reasons_against else ""
-        return f"{self.action}: {', '.join(self.reasons_for)}{against}"
+        """The decision in one line. It does not claim a page: this version sends none."""
+        reasons, against = ", ".join(self.reasons_for), ", ".join(self.reasons_against)
+        match self.action:
+            case Action.NONE:
+                return f"nothing to do: {reasons}"
+            case Action.ROLLBACK:
+                return f"rollback: {reasons}"
+            case Action.PAGE_ONLY:
+                return (
+                    f"no rollback: {against}; nobody is paged by this version: a person must decide; trigger: {reasons}"
+                )
