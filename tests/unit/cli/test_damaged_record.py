@@ -14,14 +14,22 @@ DAMAGE = {
     "no JSON": ("data = 'gone'", 3, "event 3 (run.requested) has data that is not JSON"),
     "a list": ("data = '[]'", 3, "event 3 (run.requested) has data of another kind"),
     "a missing key": ("data = '{}'", 3, "event 3 (run.requested) was changed after it was written"),
-    "a wrong type": ("data = replace(data, '\"R4\"', '7')", 3, "event 3 (run.requested) was changed after it was written"),
+    "a wrong type": (
+        "data = replace(data, '\"R4\"', '7')",
+        3,
+        "event 3 (run.requested) was changed after it was written",
+    ),
     "another reason": ("data = replace(data, '\"R4\"', '\"R5\"')", 3, "event 3 (run.requested) was changed after"),
     "another time": ("at = replace(at, '20', '19')", 3, "event 3 (run.requested) was changed after it was written"),
     "another actor": ("actor = 'person:ada'", 1, "event 1 (incident.opened) was changed after it was written"),
     "an incident without its why": ("data = '{}'", 1, "event 1 (incident.opened) was changed after it was written"),
     "no time": ("at = 'yesterday'", 1, "event 1 (incident.opened) has no time"),
     "no text": ("data = x'00'", 1, "event 1 (incident.opened) has a value that is no text"),
-    "an end of no known state": ("data = replace(data, 'done', 'won')", 12, "event 12 (run.ended) was changed after it was"),
+    "an end of no known state": (
+        "data = replace(data, 'done', 'won')",
+        12,
+        "event 12 (run.ended) was changed after it was",
+    ),
 }
 VERBS = (
     ("status",),

@@ -31,8 +31,8 @@ class RecordStore(Protocol):
             limit: at most so many; 0 means all.
 
         Raises:
-            Unreachable: it could not be read. Damaged: one of the events is none that was written here, or is not as it was written: each one's hash is
-                computed anew, and its chaining to the event before it where both are read.
+            Unreachable: it could not be read. Damaged: one of the events is none that was written here, or not as it
+                was written: each one's hash is computed anew, and its chaining to the one before it where both are read.
         """
 
     def close(self) -> None:
