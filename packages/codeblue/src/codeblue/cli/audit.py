@@ -74,10 +74,11 @@ def verify(*, head: str = "", common: Common = _DEFAULT) -> int:
             f"The head that you gave is that of event {found[0]}: nothing up to there was cut off or replaced."
         )
     else:
-        lines.append(
-            "Whether events were cut off the end, or all of it was written anew, a chain alone does not show. Keep this "
-            f"head where others cannot reach it;\n`codeblue audit verify --head {last}` later tells whether the record still holds it."
-        )
+        lines += [
+            "Whether events were cut off the end, or all of it was written anew, a chain alone does not show.",
+            "Keep this head where others cannot reach it; later this tells whether the record still holds it:",
+            f"  codeblue audit verify --head {last}",
+        ]
     show(common, document, "\n".join(lines))
     return 0
 

@@ -32,7 +32,7 @@ class RecordStore(Protocol):
 
         Raises:
             Unreachable: it could not be read. Damaged: one of the events is none that was written here, or not as it
-                was written: each one's hash is computed anew, and its chaining to the one before it where both are read.
+                was written: each one's hash is computed anew, and its link to the one before where both are read.
         """
 
     def close(self) -> None:
