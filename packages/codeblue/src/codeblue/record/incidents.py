@@ -78,9 +78,12 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
 
     Args:
         decision: `IncidentView.decision`; the mode is missing in records from before it was noted.
+
+    Raises:
+        KeyError, TypeError: it does not say what it must.
     """
-    action, mode = decision["action"], decision.get("mode")
-    why = str(decision["sentence"]).removeprefix(f"{action}: ")
+    action, mode = text(decision, "action"), decision.get("mode")
+    why = text(decision, "sentence").removeprefix(f"{action}: ")
     if action == "page_only":
         return f"no rollback: {why}; a person must decide"
     if action == "rollback" and mode == "observe":
