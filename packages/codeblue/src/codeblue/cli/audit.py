@@ -21,7 +21,7 @@ PAGE = 500
 #: Digits of a SHA-256.
 HASH_DIGITS = 64
 
-app = App(name="audit", help="Verify the chain of the record.")
+app = App(name="audit", help="Verify the chain of the record; adopt it under another name of its target.")
 
 
 @app.command

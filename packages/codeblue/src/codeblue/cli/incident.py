@@ -15,7 +15,7 @@ _DEFAULT = Common()
 #: `record.report.ROOT_CAUSE`, `LESSONS`, and whatever else there is.
 About = Literal["root-cause", "lessons", "other"]
 
-app = App(name="incident", help="List and show incidents, and write their reports.")
+app = App(name="incident", help="List, show, note and resolve incidents, and write their reports.")
 
 
 @app.command(name="list")
