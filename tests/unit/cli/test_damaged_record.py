@@ -1,21 +1,35 @@
 """A record that somebody changed behind our back: every verb says which event, and none breaks (B8)."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from tests.unit.cli.program import Home
 from tests.unit.record.events import INCIDENT, RUN
 from tests.unit.record.test_folds import whole
 
+from codeblue.record.chain import digest
+
 DAMAGE = {
     "no JSON": ("data = 'gone'", 3, "event 3 (run.requested) has data that is not JSON"),
     "a list": ("data = '[]'", 3, "event 3 (run.requested) has data of another kind"),
-    "a missing key": ("data = '{}'", 3, "event 3 (run.requested) lacks "),
-    "a wrong type": ("data = replace(data, '\"R4\"', '7')", 3, "event 3 (run.requested) has data of another kind"),
-    "an incident without its why": ("data = '{}'", 1, "event 1 (incident.opened) lacks "),
+    "a missing key": ("data = '{}'", 3, "event 3 (run.requested) was changed after it was written"),
+    "a wrong type": (
+        "data = replace(data, '\"R4\"', '7')",
+        3,
+        "event 3 (run.requested) was changed after it was written",
+    ),
+    "another reason": ("data = replace(data, '\"R4\"', '\"R5\"')", 3, "event 3 (run.requested) was changed after"),
+    "another time": ("at = replace(at, '20', '19')", 3, "event 3 (run.requested) was changed after it was written"),
+    "another actor": ("actor = 'person:ada'", 1, "event 1 (incident.opened) was changed after it was written"),
+    "an incident without its why": ("data = '{}'", 1, "event 1 (incident.opened) was changed after it was written"),
     "no time": ("at = 'yesterday'", 1, "event 1 (incident.opened) has no time"),
     "no text": ("data = x'00'", 1, "event 1 (incident.opened) has a value that is no text"),
-    "an end of no known state": ("data = replace(data, 'done', 'won')", 12, "event 12 (run.ended) has data of another"),
+    "an end of no known state": (
+        "data = replace(data, 'done', 'won')",
+        12,
+        "event 12 (run.ended) was changed after it was",
+    ),
 }
 VERBS = (
     ("status",),
@@ -95,5 +109,17 @@ def test_of_several_broken_events_an_audit_names_the_first(home: Home) -> None:
 def test_text_that_is_no_unicode_is_found_by_the_audit_and_breaks_nothing(home: Home) -> None:
     home.tell(whole())
     change(home, "actor = CAST(x'ff6d' AS TEXT)", 3)
-    assert home.run("run", "list").code == 0
+    assert home.run("run", "list").code == 1
     assert home.run("audit", "verify").out.startswith("BROKEN: event 3 (run.requested) was changed")
+
+
+@pytest.mark.req("B8")
+def test_an_event_that_was_hashed_anew_after_it_was_altered_no_longer_fits_to_the_next(home: Home) -> None:
+    story = whole()
+    home.tell(story)
+    altered = replace(home.record().read(kinds=("run.requested",))[0], actor="person:mallory")
+    change(home, f"actor = 'person:mallory', hash = '{digest(altered)}'", 3)
+    for argv in (("run", "show", RUN), ("run", "list"), ("status",), ("incident", "report", INCIDENT)):
+        answer = home.run(*argv)
+        assert (answer.code, answer.out) == (1, ""), argv
+        assert "The record is damaged: event 4 is not chained to the event before it." in answer.err

@@ -126,3 +126,30 @@ def test_status_of_a_profile_that_was_not_loaded_yet_is_the_same(home: Home) -> 
     assert home.run("check").code == 0
     second = home.run("status", "--json")
     assert first.document == second.document
+
+
+@pytest.mark.parametrize(
+    ("argv", "said", "remedy"),
+    [
+        ("status extra", "`codeblue status` takes no such further argument: 'extra'.", "`codeblue status --help`"),
+        ("run show a b", "`codeblue run show` takes no such further argument: 'b'.", "`codeblue run show --help`"),
+        ("run show", "RUN is missing: `codeblue run show` needs it.", "`codeblue run show --help`"),
+        ("rollback", "--reason is missing: `codeblue rollback` needs it.", "`codeblue rollback --help`"),
+        ("rollback --reason", "--reason was given without a value.", "`codeblue rollback --help`"),
+        ("verify --plan=7", "--plan takes no value: it is given or left out.", "`codeblue verify --help`"),
+        ("nope", 'Unknown command "nope".', "`codeblue --help`"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_our_words(home: Home, argv: str, said: str, remedy: str) -> None:
+    answer = home.run(*argv.split())
+    assert answer.code == 2, answer
+    assert answer.err.startswith(said)
+    assert f"Next: {remedy}" in answer.err
+
+
+@pytest.mark.parametrize("verb", ["run", "incident", "audit"])
+def test_the_first_line_of_a_group_names_all_its_verbs(verb: str) -> None:
+    module, _, name = VERBS[verb][0].partition(":")
+    group = getattr(importlib.import_module(module), name)
+    for line in (group.help, VERBS[verb][1]):
+        assert all(n in line.lower() for n in group if not n.startswith("-"))

@@ -35,6 +35,7 @@ def test_a_note_is_recorded_with_who_wrote_it_and_stands_in_the_report(home: Hom
     assert answer.document == {
         "schema": "codeblue/noted/1",
         "incident": INCIDENT,
+        "about": "other",
         "text": "called the ward; 3 users waited",
     }
     event = home.record().read()[-1]
@@ -191,3 +192,19 @@ def test_everybody_is_named_in_one_form(home: Home, monkeypatch: pytest.MonkeyPa
     assert "hunter2" not in actor.actor_name("https://ada:hunter2@issuer#7")
     monkeypatch.setattr(actor.pwd, "getpwuid", dict[int, object]().__getitem__)  # a container's number without a name
     assert actor.actor_name() == f"person:uid {os.getuid()} (uid {os.getuid()}@{socket.gethostname()})"
+
+
+@pytest.mark.req("R47")
+def test_a_note_about_the_root_cause_or_the_lessons_fills_that_section(home: Home) -> None:
+    home.tell(failed())
+    before = home.run("incident", "show", INCIDENT).out
+    assert f"(codeblue incident note {INCIDENT} … --about root-cause records it)" in before
+    assert home.run("incident", "note", INCIDENT, "a full disk", "--about", "root-cause").code == 0
+    assert home.run("incident", "note", INCIDENT, "watch the disk", "--about", "lessons").code == 0
+    assert home.run("incident", "note", INCIDENT, "x", "--about", "weather").code == 2
+    sections = dict(s.split("\n", 1) for s in home.run("incident", "show", INCIDENT).out.split("\n## ")[1:])
+    assert f"{ME}: a full disk [13](#e13)" in sections["Root cause"]
+    assert f"{ME}: watch the disk [14](#e14)" in sections["Lessons and action items"]
+    assert "not recorded yet" not in sections["Root cause"] + sections["Lessons and action items"]
+    assert sections["Notes"].strip() == "None."
+    assert "note (root cause): a full disk" in sections["Timeline"]

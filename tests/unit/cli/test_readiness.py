@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 from tests.unit.world import PERSON, Lab
 
+from codeblue.cli.check import in_words
 from codeblue.cli.readiness import Finding, look, worst
 from codeblue.engine.runs import make_plan
 from codeblue.model.errors import ExitCode, Unreachable
@@ -36,8 +37,8 @@ async def test_every_registered_procedure_is_planned_or_said_to_need_arguments()
     assert outcomes == {"quick_rollback": "ok", "recovery": "ok", "known_good": "ok", "incident_report": "skipped"}
     assert outcomes.keys() == RUNBOOKS.keys() == USUAL.keys()
     assert "needs arguments" in found["procedure incident_report"].why
-    assert "from 2.0" in found["procedure quick_rollback"].why
-    assert "left out" in found["procedure recovery"].why
+    assert any(line.startswith("from 2.0") for line in found["procedure quick_rollback"].lines)
+    assert any("left out" in line for line in found["procedure recovery"].lines)
     assert list(lab.record.read()) == []
 
 
@@ -45,7 +46,7 @@ async def test_every_registered_procedure_is_planned_or_said_to_need_arguments()
 async def test_procedures_are_planned_with_the_profiles_own_settings(at_once: bool) -> None:
     lab = await good_then_bad(f"runbooks: {{quick_rollback: {{at_once: {str(at_once).lower()}}}}}\n")
     found, _ = await checked(lab)
-    assert ("all at once" in found["procedure quick_rollback"].why) is at_once
+    assert ("all at once" in "".join(found["procedure quick_rollback"].lines)) is at_once
 
 
 async def test_an_unhealthy_service_is_said_and_is_not_exit_0() -> None:
@@ -141,3 +142,15 @@ async def test_a_platform_that_does_not_answer_is_one_finding() -> None:
     lab.cluster.fail("observe", Unreachable("no answer in time"))
     found, code = await checked(lab)
     assert (list(found), code) == (["platform"], ExitCode.UNREACHABLE)
+
+
+async def test_each_line_of_a_plan_is_a_line_of_its_own() -> None:
+    lab = await good_then_bad()
+    found, _ = await checked(lab)
+    finding = found["procedure quick_rollback"]
+    plan = await make_plan("quick_rollback", USUAL["quick_rollback"](lab.world.profile), lab.world)  # type: ignore[misc]
+    assert in_words(finding).splitlines() == [
+        "✓ procedure quick_rollback: can begin, as it is planned now:",
+        *(f"    {line}" for line in plan.lines),
+    ]
+    assert len(plan.lines) > 2

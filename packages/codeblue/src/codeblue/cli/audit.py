@@ -1,12 +1,16 @@
 """`codeblue audit`: is the record whole, and whose is it?"""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from codeblue.cli.frame import Common, show, untouched
+from codeblue.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codeblue.model.event import Event
     from codeblue.ports.record import RecordStore
     from codeblue.profile.model import Profile
 
@@ -14,24 +18,48 @@ _DEFAULT = Common()
 
 #: Events that are read at once.
 PAGE = 500
+#: Digits of a SHA-256.
+HASH_DIGITS = 64
 
-app = App(name="audit", help="Verify the chain of the record.")
+app = App(name="audit", help="Verify the chain of the record; adopt it under another name of its target.")
 
 
 @app.command
 @untouched()
-def verify(*, common: Common = _DEFAULT) -> int:
+def verify(*, head: str = "", common: Common = _DEFAULT) -> int:
     """Compute the hash of every event anew and follow the chain (B8).
 
-    Exit 0 when it is whole, also where no event is in it yet; 1 where it is broken; 3 where there is no record: then
-    nothing was verified.
+    The chain shows that no event was altered, left out or moved. It cannot show that events were cut off its end, or
+    that all of it was written anew by somebody who knows how: for that, keep a head where others cannot reach it, and
+    give it as --head. Incident reports name one each.
+
+    Exit 0 when it is whole, also where no event is in it yet; 1 where it is broken, or does not hold the head that was
+    given; 3 where there is no record: then nothing was verified.
+
+    Parameters
+    ----------
+    head
+        The head of an earlier day, 64 hexadecimal digits: the chain must still hold it.
     """
+    wanted = _hash(head)
     profile = common.load()
     store, place = _store(profile, "Nothing was verified")
-    count, head, broken = follow(store)
-    document = {"schema": "codeblue/audit/1", "record": place, "events": count, "head": head, "broken": broken}
+    found: list[int] = []
+    count, last, broken = follow(store, lambda event: found.append(event.seq) if event.hash == wanted else None)
+    document: dict[str, Any] = {"schema": "codeblue/audit/1", "record": place, "events": count, "head": last}
+    document |= {"broken": broken}
+    if wanted:
+        document["earlier"] = {"head": wanted, "event": found[0] if found else None}
     if broken:
         show(common, document, f"BROKEN: {broken}. Keep the record {place} as it is, it is evidence.")
+        return 1
+    if wanted and not found:
+        text = (
+            f"NOT THE SAME RECORD: its {count} events are chained, but none of them has the head {wanted}. Events were "
+            "cut off its end, it was written anew, or the head is another record's. Keep the record "
+            f"{place} as it is, it is evidence; compare it with a backup."
+        )
+        show(common, document, text)
         return 1
     if not count:
         show(
@@ -40,7 +68,18 @@ def verify(*, common: Common = _DEFAULT) -> int:
             f"Empty: the record {place} holds no event of {profile.service}, there is nothing to verify.",
         )
         return 0
-    show(common, document, f"Whole: {count} events, head {head}")
+    lines = [f"Whole: {count} events, head {last}", "As the chain has it, no event was altered, left out or moved."]
+    if found:
+        lines.append(
+            f"The head that you gave is that of event {found[0]}: nothing up to there was cut off or replaced."
+        )
+    else:
+        lines += [
+            "Whether events were cut off the end, or all of it was written anew, a chain alone does not show.",
+            "Keep this head where others cannot reach it; later this tells whether the record still holds it:",
+            f"  codeblue audit verify --head {last}",
+        ]
+    show(common, document, "\n".join(lines))
     return 0
 
 
@@ -78,8 +117,11 @@ def adopt(*, reason: Annotated[str, Parameter(required=True)], common: Common = 
     return 0
 
 
-def follow(store: "RecordStore") -> tuple[int, str, str | None]:
+def follow(store: "RecordStore", passing: "Callable[[Event], object]" = lambda _: None) -> tuple[int, str, str | None]:
     """Follow the chain from its first event.
+
+    Args:
+        passing: gets every event that is whole, once.
 
     Returns:
         how many events are whole, the hash of the last of them, and where the chain is broken (None when it is not).
@@ -99,7 +141,20 @@ def follow(store: "RecordStore") -> tuple[int, str, str | None]:
             continue
         if broken or not events:
             return count, head, broken
+        for event in events:
+            passing(event)
         count, seq, head = count + len(events), events[-1].seq, events[-1].hash
+
+
+def _hash(text: str) -> str:
+    """A head as it is compared; "" where none is asked for. Raises UsageError for what cannot be one."""
+    head = text.strip().lower()
+    if head and (len(head) != HASH_DIGITS or not set(head) <= set("0123456789abcdef")):
+        raise UsageError(
+            f"--head is not {HASH_DIGITS} hexadecimal digits, so no event can have it. Nothing was verified.",
+            remedy="Give the whole head, as `codeblue audit verify` or an incident's report says it.",
+        )
+    return head
 
 
 def _store(profile: "Profile", what: str) -> "tuple[RecordStore, str]":

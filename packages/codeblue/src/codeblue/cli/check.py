@@ -49,12 +49,17 @@ def check(*, live: Annotated[bool, Parameter(negative="")] = False, common: Comm
 
     findings = asyncio.run(_look(open_app(profile)))
     code = worst(findings)
-    lines = [
-        f"{_SIGNS[f.outcome]} {f.what}: {f.why}" + (f"\n    Next: {f.remedy}" if f.remedy else "") for f in findings
-    ]
+    lines = [in_words(f) for f in findings]
     found = {"ok": code is ExitCode.DONE, "findings": [asdict(f) for f in findings]}
     show(common, {**document, **found}, "\n".join([*lines, *warned]))
     return int(code)
+
+
+def in_words(finding: "Finding") -> str:
+    """A finding for people: the line, what it announces below it, and what to do next."""
+    below = [f"    {line}" for line in finding.lines]
+    below += [f"    Next: {finding.remedy}"] if finding.remedy else []
+    return "\n".join([f"{_SIGNS[finding.outcome]} {finding.what}: {finding.why}", *below])
 
 
 async def _look(app: "App") -> "list[Finding]":

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from codeblue.model.errors import CodeBlueError, ExitCode, Failed, Interrupted, Unreachable, UsageError
 
 if TYPE_CHECKING:
+    from cyclopts import Argument
+
     from codeblue.profile.model import Profile
     from codeblue.profile.pointer import Pointer
 
@@ -72,7 +74,7 @@ def run_app(app: App, argv: Sequence[str]) -> int:
     try:
         result = app(list(argv), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return report(UsageError(str(error), remedy="`codeblue --help`, or --help after the verb."), as_json)
+        return report(_wrong(error), as_json)
     except CodeBlueError as error:
         return report(error, as_json)
     except KeyboardInterrupt:
@@ -86,6 +88,32 @@ def run_app(app: App, argv: Sequence[str]) -> int:
         message = f"The command ended before it was done: {what}. What it did until then is not undone."
         return report(Failed(message, remedy=f"{remedy}, then look at `codeblue status`."), as_json)
     return int(result) if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def _wrong(error: CycloptsError) -> UsageError:
+    """What is wrong with a command line, in our words where the library has only its own."""
+    verb = " ".join(("codeblue", *(error.command_chain or ())))
+    name = error.argument.name if error.argument is not None else ""
+    what = str(error)
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        extra = ", ".join(repr(token) for token in error.unused_tokens)
+        what = f"`{verb}` takes no such further argument: {extra}. Nothing was done."
+    elif isinstance(error, MissingArgumentError) and error.argument is not None:
+        given = error.keyword or next((t.keyword for t in error.argument.tokens if t.keyword), None)
+        if given:
+            what = f"{given} was given without a value. Nothing was done."
+        else:
+            what = f"{_called(error.argument)} is missing: `{verb}` needs it. Nothing was done."
+    elif isinstance(error, CoercionError) and error.target_type is bool and name:
+        what = f"{name} takes no value: it is given or left out. Nothing was done."
+    help_ = f"`{verb} --help` says what it takes." if error.command_chain else "`codeblue --help` lists the verbs."
+    return UsageError(what, remedy=help_)
+
+
+def _called(argument: "Argument") -> str:
+    """An argument as the help calls it: RUN by its place, --reason by its name."""
+    by_place = argument.field_info.kind is not argument.field_info.KEYWORD_ONLY
+    return argument.name.removeprefix("--").replace("-", "_").upper() if by_place else argument.name
 
 
 def listen() -> None:

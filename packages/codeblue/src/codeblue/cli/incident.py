@@ -1,6 +1,6 @@
 """`codeblue incident`: list, show, note, resolve, report."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 _DEFAULT = Common()
 
-app = App(name="incident", help="List and show incidents, and write their reports.")
+#: `record.report.ROOT_CAUSE`, `LESSONS`, and whatever else there is.
+About = Literal["root-cause", "lessons", "other"]
+
+app = App(name="incident", help="List, show, note and resolve incidents, and write their reports.")
 
 
 @app.command(name="list")
@@ -45,21 +48,23 @@ def show_incident(incident: str, *, common: Common = _DEFAULT) -> int:
 
 
 @app.command
-def note(incident: str, text: str, *, common: Common = _DEFAULT) -> int:
+def note(incident: str, text: str, *, about: About = "other", common: Common = _DEFAULT) -> int:
     """Record what only a person knows: it stands in the incident's report, with your name and the time.
 
     Parameters
     ----------
     text
         One line. No patient data, no secret.
+    about
+        In which section of the report it stands: "Root cause", "Lessons and action items", or "Notes".
     """
     from codeblue.cli.words import sentence
 
     kept = sentence(text, "The note")
     record, view = _get(common, incident)
-    _append(record, "incident.noted", view, {"text": kept})
+    _append(record, "incident.noted", view, {"text": kept} if about == "other" else {"text": kept, "about": about})
     text = f"Noted. `codeblue incident report {view.id}` writes the report anew."
-    show(common, {"schema": "codeblue/noted/1", "incident": view.id, "text": kept}, text)
+    show(common, {"schema": "codeblue/noted/1", "incident": view.id, "about": about, "text": kept}, text)
     return 0
 
 

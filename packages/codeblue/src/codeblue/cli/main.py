@@ -22,7 +22,7 @@ VERBS = {
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
     "incident": ("codeblue.cli.incident:app", "List, show, note and resolve incidents; write reports."),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
-    "audit": ("codeblue.cli.audit:app", "Verify the chain of the record."),
+    "audit": ("codeblue.cli.audit:app", "Verify the chain of the record; adopt a record."),
 }
 
 HELP_FILE = "help.txt"

@@ -31,6 +31,7 @@ class Finding:
     Attributes:
         outcome: "ok", "no" (it is bad, or would fail now), "unknown", or "skipped" (needs what only a person names).
         exit_code: what this finding alone would end the check with.
+        lines: what `why` announces, one thing a line: the plan of a procedure.
     """
 
     what: str
@@ -38,6 +39,7 @@ class Finding:
     why: str
     remedy: str = ""
     exit_code: ExitCode = ExitCode.DONE
+    lines: tuple[str, ...] = ()
 
 
 def worst(findings: list[Finding]) -> ExitCode:
@@ -97,7 +99,7 @@ async def _procedure(name: str, world: World) -> Finding:
         return Finding(what, "ok", error.message)
     except CodeBlueError as error:
         return _failed(what, error)
-    return Finding(what, "ok", "; ".join(plan.lines) or "can begin")
+    return Finding(what, "ok", "can begin" + (", as it is planned now:" if plan.lines else ""), lines=tuple(plan.lines))
 
 
 def _in_force(seen: Workload) -> str:

@@ -21,14 +21,21 @@ def list_runs(*, common: Common = _DEFAULT) -> int:
     """All runs of the record, newest first."""
     from codeblue.cli.looking import look
     from codeblue.cli.progress import as_document
+    from codeblue.cli.standing import abandoned, state_directory, state_in_words
     from codeblue.record.runs import fold_runs
 
-    sight = look(common.load())
+    profile = common.load()
+    sight = look(profile)
     runs = list(fold_runs(sight.record.read()).values())[::-1] if sight.record else []
+    still = abandoned(runs, sight.record, state_directory(profile)) if sight.record else frozenset()
     lines = [
-        f"{r.id}  {r.state:<22} {r.runbook:<16} {r.requested:%Y-%m-%d %H:%M:%S}  {r.why or r.reason}" for r in runs
+        f"{r.id}  {state_in_words(r, still=r.id in still):<22} {r.runbook:<16} "
+        f"{r.requested:%Y-%m-%d %H:%M:%S}  {r.why or r.reason}"
+        for r in runs
     ]
-    document = {"schema": "codeblue/runs/1", "record": sight.place, "runs": [as_document(r) for r in runs]}
+    lines += [f"`codeblue run show {id_}` tells how to go on with the run that stands still." for id_ in sorted(still)]
+    found = [{**as_document(r), "stands_still": r.id in still} for r in runs]
+    document = {"schema": "codeblue/runs/1", "record": sight.place, "runs": found}
     show(common, document, "\n".join(lines) or sight.nothing("runs"))
     return 0
 
@@ -36,13 +43,24 @@ def list_runs(*, common: Common = _DEFAULT) -> int:
 @app.command(name="show")
 @untouched()
 def show_run(run: str, *, common: Common = _DEFAULT) -> int:
-    """One run with its steps."""
+    """One run with its steps: what it is about, where it is, and what can be done about it."""
     from codeblue.cli.progress import as_document, as_text
+    from codeblue.cli.standing import abandoned, intent, next_for_run, state_directory, state_in_words
 
-    _, view = _get(common, run)
-    lines = [as_text(view), f"Requested {view.requested:%Y-%m-%d %H:%M:%S} UTC by {view.actor}: {view.reason}"]
+    record, view = _get(common, run)
+    still = bool(abandoned([view], record, state_directory(common.load())))
+    lines = [as_text(view)]
+    if not view.state.ended:
+        lines = [f"{state_in_words(view, still=still).upper()}: {view.runbook}", f"Run {view.id}"]
+        lines += [f"  changed: {change}" for step in view.steps for change in step.changes]
+    lines += [f"  {line}" for line in intent(view)]
+    lines += [f"  digest of the plan: {view.digest}"]
+    follows = next_for_run(view, still=still)
+    if follows:
+        lines.append(f"Next: {follows}.")
+    lines += [f"Requested {view.requested:%Y-%m-%d %H:%M:%S} UTC by {view.actor}: {view.reason}"]
     lines += [f"  {s.state:<8} {s.title}: {s.why or s.now}" for s in view.steps]
-    show(common, as_document(view), "\n".join(lines))
+    show(common, {**as_document(view), "stands_still": still}, "\n".join(lines))
     return 0
 
 

@@ -31,7 +31,8 @@ class RecordStore(Protocol):
             limit: at most so many; 0 means all.
 
         Raises:
-            Unreachable: it could not be read. Damaged: one of the events is none that was written here.
+            Unreachable: it could not be read. Damaged: one of the events is none that was written here, or not as it
+                was written: each one's hash is computed anew, and its link to the one before where both are read.
         """
 
     def close(self) -> None:

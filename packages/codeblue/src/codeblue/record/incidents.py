@@ -73,6 +73,26 @@ def open_incident(events: Iterable[Event]) -> IncidentView | None:
     return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
 
 
+def decision_in_words(decision: Mapping[str, Any]) -> str:
+    """What was decided, and whether anything follows from it: nobody may take the wish for the deed.
+
+    Args:
+        decision: `IncidentView.decision`; the mode is missing in records from before it was noted.
+
+    Raises:
+        KeyError, TypeError: it does not say what it must.
+    """
+    action, mode = text(decision, "action"), decision.get("mode")
+    why = text(decision, "sentence").removeprefix(f"{action}: ")
+    if action == "page_only":
+        return f"no rollback: {why}; a person must decide"
+    if action == "rollback" and mode == "observe":
+        return f"would have rolled back (mode observe): nothing was changed: {why}"
+    if action == "rollback" and mode == "ask":
+        return f"rollback once a person approves (mode ask): {why}"
+    return f"{action}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
+
+
 def _opened(event: Event) -> IncidentView:
     d = event.data
     return IncidentView(

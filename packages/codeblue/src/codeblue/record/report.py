@@ -8,17 +8,31 @@ from typing import Any
 
 from codeblue.model.event import Event
 from codeblue.record.fields import mapping, reading, text, time
-from codeblue.record.incidents import IncidentView, fold_incidents
+from codeblue.record.incidents import IncidentView, decision_in_words, fold_incidents
 from codeblue.record.runs import RunState, RunView, StepView, fold_runs
 
 NOT_RECORDED = "not recorded"
 _SPECIAL = re.compile(r"[\\`|\[\]*~]")
 #: The requests that are timed go to the health path (R44): their p95 says nothing about the service's own (D50).
 _P95 = re.compile(r"\bp95 of (\d+) requests is\b")
-TO_BE_FILLED = "_only a person knows: fill in before the incident is closed (codeblue incident note records it)_"
+TO_BE_FILLED = "_only a person knows; not recorded yet_"
+
+#: What a note can be about, as `codeblue incident note --about` names it; without one it stands under "Notes".
+ROOT_CAUSE, LESSONS = "root-cause", "lessons"
 
 #: Runs that are about the report itself, and no part of what happened.
 _OWN = "incident_report"
+#: How the actors begin who are people (`cli.actor`).
+PERSON = "person:"
+_LEFT = "left out"
+#: The results that are not "done", as the summary counts them.
+_SHORT = {
+    "failed": "failed",
+    "unknown, counts as failed": "stayed unknown (that counts as failed)",
+    "not finished": "not finished",
+    "not made": "not made",
+    _LEFT: "left out",
+}
 #: What a check says that had nothing to ask.
 _LEFT_OUT = ("not probed: ", "not timed: ")
 
@@ -52,7 +66,7 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         f"| Service | {incident.service} |",
         f"| Severity | {_safe(incident.severity)} |",
         f"| State | {incident.state} |",
-        f"| Release in force | {_fact(release)} |",
+        f"| Release in force at detection | {_fact(release)} |",
         f"| Deployed | {_fact(deployed)} |",
         f"| Began | {_time(incident.began)}{seen['incident.opened']} |",
         f"| Detected | {_time(incident.opened)} ({_span(incident.began, incident.opened)} later)"
@@ -86,7 +100,7 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         "",
         "## Root cause",
         "",
-        TO_BE_FILLED,
+        *_filled(own, incident.id, ROOT_CAUSE),
         "",
         "## Impact",
         "",
@@ -104,7 +118,7 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         "",
         "## Lessons and action items",
         "",
-        TO_BE_FILLED,
+        *_filled(own, incident.id, LESSONS),
         "",
     ]
     if own:
@@ -123,13 +137,13 @@ def _described(kind: str, d: Mapping[str, Any]) -> str:
         case "incident.opened":
             return f"incident opened: {text(d, 'trigger')}: {text(d, 'why')}"
         case "incident.decided":
-            return f"decided: {text(d, 'sentence')}"
+            return f"decided: {decision_in_words(d)}"
         case "incident.mitigated":
             return f"mitigated: {text(d, 'why')}"
         case "incident.resolved":
             return f"resolved: {text(d, 'reason')}" if "reason" in d else "resolved"
         case "incident.noted":
-            return f"note: {text(d, 'text')}"
+            return f"note{_of(d)}: {text(d, 'text')}"
         case "run.requested":
             return f"{_words(text(d, 'runbook'))} requested: {text(d, 'reason')}"
         case "run.waiting":
@@ -173,16 +187,21 @@ def _summary(
     if release is None:
         said.append(f"Which release was in force is {NOT_RECORDED}.")
     else:
-        said.append(f"The release in force was {_safe(release.text)}{release.link}.")
+        said.append(f"The release in force at the detection was {_safe(release.text)}{release.link}.")
         when = "" if deployed is None else f" on {deployed.text}{deployed.link}"
         said.append(f"It was deployed{when}." if when else f"When it was deployed is {NOT_RECORDED}.")
     if incident.decision is not None:
-        said.append(f"Code Blue decided: {_safe(incident.decision['sentence'])}{seen['incident.decided']}.")
+        decided = _safe(decision_in_words(incident.decision))
+        said.append(f"Code Blue decided: {decided}{seen['incident.decided']}.")
     for run in runs:
+        if run.actor.startswith(PERSON):
+            asked = f"{_safe(run.actor)} asked for it: {_safe(_words(run.runbook))}: {_safe(run.reason)}"
+            said.append(f"{asked}{_link(run.events[0])}.")
+        if run.approved_by:
+            said.append(f"{_safe(run.approved_by)} approved the {_safe(_words(run.runbook))}.")
         said.append(f"{_outcome(run)}{_link(run.events[-1])}.")
-        not_made = len(_left_out(run)) + sum(_result(run, step) != "done" for step in run.steps)
-        if run.state.ended and not_made:
-            said.append(f"Of its steps and checks {not_made} did not end well or were left out{_link(run.events[0])}.")
+        if run.state.ended and _shortfall(run):
+            said.append(f"Of its steps and checks {_shortfall(run)}{_link(run.events[0])}.")
     if incident.mitigated is not None:
         said.append(
             f"At {incident.mitigated:%H:%M:%S} UTC, {_span(incident.opened, incident.mitigated)} after the detection, "
@@ -196,6 +215,13 @@ def _summary(
     elif incident.state == "open":
         said.append("The incident is open.")
     return " ".join(said)
+
+
+def _shortfall(run: RunView) -> str:
+    """How many of its steps and checks did not end well, and how; what was left out is not what failed."""
+    results = [_result(run, step) for step in run.steps] + [_LEFT] * len(_left_out(run))
+    counts = [(results.count(result), word) for result, word in _SHORT.items()]
+    return ", ".join(f"{count} {word}" for count, word in counts if count)
 
 
 def _outcome(run: RunView) -> str:
@@ -245,14 +271,17 @@ def _duration(incident: IncidentView) -> str:
 
 
 def _story(incident: IncidentView, runs: Sequence[RunView], seen: Mapping[str, str]) -> list[str]:
-    decided = _safe(incident.decision["sentence"]) + seen["incident.decided"] if incident.decision else NOT_RECORDED
+    decided = NOT_RECORDED
+    if incident.decision:
+        decided = _safe(decision_in_words(incident.decision)) + seen["incident.decided"]
     lines = [
         f"- {_safe(incident.trigger)} fired: {_safe(incident.why)}{seen['incident.opened']}",
         f"- Decision: {decided}",
     ]
     for run in runs:
         seconds = f" in {(run.ended - run.started).total_seconds():.1f} s" if run.ended and run.started else ""
-        what = f"{_words(run.runbook).capitalize()} ({run.id}): {run.state}{seconds}. {run.why}".rstrip()
+        asked = f", asked for by {run.actor}: {run.reason}" if run.actor.startswith(PERSON) else ""
+        what = f"{_words(run.runbook).capitalize()} ({run.id}{asked}): {run.state}{seconds}. {run.why}".rstrip()
         lines.append(f"- {_safe(what)}{_link(run.events[-1])}")
     return lines
 
@@ -283,7 +312,7 @@ def _left_out(run: RunView) -> list[str]:
 
 def _result(run: RunView, step: StepView) -> str:
     if step.state == "done":
-        return "left out" if step.why.startswith(_LEFT_OUT) else "done"
+        return _LEFT if step.why.startswith(_LEFT_OUT) else "done"
     if step.state == "failed":
         return "unknown, counts as failed" if "unknown: " in step.why else "failed"
     if run.state is RunState.RUNNING or not run.state.ended:
@@ -300,11 +329,30 @@ def _actions(own: Sequence[Event]) -> list[str]:
     return found
 
 
-def _notes(own: Sequence[Event]) -> list[str]:
+def _filled(own: Sequence[Event], incident: str, about: str) -> list[str]:
+    """What people noted about it, or how they can."""
+    return _notes(own, about) or [f"{TO_BE_FILLED} (codeblue incident note {incident} … --about {about} records it)"]
+
+
+def _about(data: Mapping[str, Any]) -> str:
+    about = text(data, "about") if "about" in data else ""
+    return about if about in (ROOT_CAUSE, LESSONS) else ""
+
+
+def _of(data: Mapping[str, Any]) -> str:
+    about = _about(data)
+    return f" ({about.replace('-', ' ')})" if about else ""
+
+
+def _notes(own: Sequence[Event], about: str = "") -> list[str]:
+    """Those about one thing, or about none of those that have a section of their own, with the closing word."""
     found = []
     for event in own:
         if event.kind in ("incident.noted", "incident.resolved"):
-            what = _safe(describe(event).removeprefix("note: "))
+            with reading(event):
+                if _about(event.data) != about:
+                    continue
+            what = _safe(describe(event).removeprefix(f"note{_of(event.data)}: "))
             found.append(f"- {_time(event.at)}, {_safe(event.actor)}: {what}{_link(event.seq)}")
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import psycopg
 
-from codeblue.adapters.record.rows import COLUMNS, from_row, to_row, where
+from codeblue.adapters.record.rows import COLUMNS, from_rows, to_row, where
 from codeblue.model.errors import Unreachable
 from codeblue.model.event import Draft, Event
 from codeblue.model.secret import Secret
@@ -77,7 +77,7 @@ class PostgresRecord:
         query = f"SELECT {names} FROM codeblue.events WHERE {condition} ORDER BY seq LIMIT %s"  # noqa: S608
         with self._connection() as db:
             rows = db.execute(query.encode(), (self._service, *values, limit or None)).fetchall()
-        return [from_row(row) for row in rows]
+        return from_rows(rows)
 
     def close(self) -> None:
         with self._lock:

@@ -1,12 +1,13 @@
 """An event as a row, the same in every store."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from codeblue.model.errors import Damaged
 from codeblue.model.event import Event
+from codeblue.record.chain import broken_among
 
 COLUMNS = ("service", "seq", "at", "kind", "actor", "run", "incident", "data", "previous", "hash")
 
@@ -17,6 +18,29 @@ def to_row(event: Event) -> tuple[Any, ...]:
     data = json.dumps(event.data, sort_keys=True, ensure_ascii=False, allow_nan=False)
     place = (event.service, event.seq, at)
     return (*place, event.kind, event.actor, event.run, event.incident, data, event.previous, event.hash)
+
+
+def from_rows(rows: Iterable[Sequence[Any]]) -> list[Event]:
+    """The events of a query, each with its hash computed anew: what was altered is never told as if it were true (B8).
+
+    Raises:
+        Damaged: one of them was altered, is not chained to the one before it, or is none that we wrote.
+    """
+    events: list[Event] = []
+    try:
+        for row in rows:
+            events.append(from_row(row))
+    except Damaged:
+        _refuse_broken(events)  # of several that are broken the first is named
+        raise
+    _refuse_broken(events)
+    return events
+
+
+def _refuse_broken(events: Sequence[Event]) -> None:
+    broken = broken_among(events)
+    if broken:
+        raise Damaged(broken)
 
 
 def from_row(row: Sequence[Any]) -> Event:

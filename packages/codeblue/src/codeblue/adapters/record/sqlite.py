@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from codeblue.adapters.record.rows import COLUMNS, from_row, to_row, where
+from codeblue.adapters.record.rows import COLUMNS, from_rows, to_row, where
 from codeblue.model.errors import Unreachable
 from codeblue.model.event import Draft, Event
 from codeblue.ports.clock import Clock
@@ -88,7 +88,7 @@ class SqliteRecord:
                 rows = self._db.execute(query, (self._service, *values, limit or -1)).fetchall()
         except sqlite3.Error as error:
             raise self._unreachable("read", error) from error
-        return [from_row(row) for row in rows]
+        return from_rows(rows)
 
     def close(self) -> None:
         self._db.close()
