@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,28 @@ def test_two_processes_cannot_own_it_and_a_killed_owner_frees_it_at_once(tmp_pat
     state.disown()
     assert state.owner() is None
     state.disown()
+
+
+def test_who_asks_for_the_owner_keeps_no_owner_from_starting(tmp_path: Path) -> None:
+    """Asking holds the lock for a moment; here somebody asks all the time."""
+    state, over = StateDirectory(tmp_path / "state"), threading.Event()
+    state.own(ME)
+    state.disown()
+
+    def ask() -> None:
+        other = StateDirectory(tmp_path / "state")
+        while not over.is_set():
+            other.owner()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for _ in range(200):
+            state.own(ME)
+            state.disown()
+    finally:
+        over.set()
+        asking.join()
 
 
 def test_a_first_owner_has_no_predecessor_and_the_directory_is_private(tmp_path: Path) -> None:

@@ -60,6 +60,17 @@ def test_a_run_at_every_moment(upto: int, state: str, now: str) -> None:
         assert run.steps[0].now == now
 
 
+def test_a_step_that_was_under_way_when_its_run_ended_runs_no_more() -> None:
+    story = Story()
+    story.requested()
+    story.run("run.started", deadline=(START + timedelta(seconds=300)).isoformat())
+    story.run("step.started", step="preflight", limit_s=10)
+    story.run("run.ended", state="aborted", why="its command is gone", remedy="", exit_code=1)
+    run = fold_runs(story.events)[RUN]
+    assert [s.state for s in run.steps] == ["stopped", "waiting"]
+    assert run.steps[0].ended == run.ended
+
+
 @pytest.mark.req("R1a")
 def test_an_approval_counts_only_for_the_digest_of_the_plan() -> None:
     story = Story()

@@ -8,13 +8,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from codeblue.cli.frame import printable, say
 from codeblue.record.chain import plain
-from codeblue.record.runs import RunView, StepView
+from codeblue.record.runs import RunState, RunView, StepView
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.text import Text
 
-_SIGNS = {"done": "✓", "failed": "✗", "running": "▸", "waiting": "·"}
+_SIGNS = {"done": "✓", "failed": "✗", "running": "▸", "waiting": "·", "stopped": "■"}
 
 #: Lines that what is seen of the running step may take.
 _SEEN_LINES = 3
@@ -73,7 +73,7 @@ def as_text(run: RunView) -> str:
     lines = [f"{run.state.value.upper()}{took}: {run.why}", f"Run {run.id}"]
     lines += [f"  changed: {change}" for step in run.steps for change in step.changes]
     failed = next((s for s in run.steps if s.state == "failed"), None)
-    if failed is not None:
+    if failed is not None and run.state is not RunState.ABORTED:
         lines.append(f"  failed at: {failed.title}")
     if run.remedy:
         lines.append(f"Next: {run.remedy}")

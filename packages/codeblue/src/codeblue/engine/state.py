@@ -3,11 +3,16 @@
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from codeblue.model.errors import Unreachable
+
+
+#: How often the lock is tried, 20 ms apart.
+LOCK_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class StateDirectory:
                 remedy="Repair it, or set state.directory to another place.",
             ) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             file.close()
             raise
@@ -98,6 +103,22 @@ class StateDirectory:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock it for good. Who only asks for the owner holds it for a moment, and must not keep an owner from starting.
+
+    Raises:
+        BlockingIOError: somebody owns it.
+    """
+    for attempt in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if attempt == LOCK_ATTEMPTS - 1:
+                raise
+            time.sleep(0.02)
 
 
 def _parse(file: IO[str]) -> Owner | None:

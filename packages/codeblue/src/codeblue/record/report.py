@@ -317,7 +317,7 @@ def _result(run: RunView, step: StepView) -> str:
         return "unknown, counts as failed" if "unknown: " in step.why else "failed"
     if run.state is RunState.RUNNING or not run.state.ended:
         return step.state
-    return "not finished" if step.state == "running" else "not made"
+    return "not finished" if step.state in ("running", "stopped") else "not made"
 
 
 def _actions(own: Sequence[Event]) -> list[str]:

@@ -46,7 +46,7 @@ class StepView:
     """One step of a run.
 
     Attributes:
-        state: "waiting", "running", "done", "failed".
+        state: "waiting", "running", "done", "failed", "stopped" (the run ended while it was under way).
         now: the latest line of progress.
         changes: what was accepted by the target, one line each.
     """
@@ -150,6 +150,9 @@ def _advance(run: RunView, event: Event) -> RunView:
         case "run.ended":
             return replace(
                 run,
+                steps=tuple(
+                    replace(s, state="stopped", ended=event.at) if s.state == "running" else s for s in run.steps
+                ),
                 state=RunState(d["state"]),
                 ended=event.at,
                 exit_code=ExitCode(d["exit_code"]),
