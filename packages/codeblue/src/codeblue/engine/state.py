@@ -10,7 +10,6 @@ from typing import IO
 
 from codeblue.model.errors import Unreachable
 
-
 #: How often the lock is tried, 20 ms apart.
 LOCK_ATTEMPTS = 10
 
