@@ -12,6 +12,8 @@ from tests.process import until
 from tests.unit.cli.program import Home
 from tests.unit.cli.terminal import started
 
+from codeblue.engine.state import StateDirectory
+
 PROFILE = """\
 version: 1
 service: {service}
@@ -99,3 +101,36 @@ def runs(home: Home, env: dict[str, str]) -> list[dict[str, object]]:
 
 def steps(home: Home) -> list[str]:
     return [e.data["step"] for e in home.record().read(kinds=["step.started"])]
+
+
+@pytest.mark.req("B3")
+@pytest.mark.defect("D7")
+def test_a_command_beside_a_daemon_that_stands_by_is_told_who_acts(local: Machine, tmp_path: Path) -> None:
+    """Its daemon would not take the request up, and is not to blame for that."""
+    local.deploy("2.0", STATUS="503")
+    for name in ("acting", "waiting"):
+        (tmp_path / name).mkdir()
+    acting, waiting = (Home(tmp_path / name, profile(local) + OBSERVE) for name in ("acting", "waiting"))
+    with started("serve", "--json", cwd=acting.path) as first:
+        until("the first to act", lambda: owner(acting) == "serve")
+        with started("serve", "--json", cwd=waiting.path) as second:
+            until("the second to stand by", lambda: owner(waiting) == "standby")
+            answer = waiting.run(*ROLLBACK)
+            assert answer.code == 3, answer.out
+            assert "stands by" in answer.document["message"]
+            assert f"/{first.process.pid}/" in answer.document["message"]
+            assert "standing by" in waiting.run("status").out
+            first.process.terminate()
+            until("the second to act", lambda: owner(waiting) == "serve")
+            answer = waiting.run(*ROLLBACK)
+            assert answer.code == 0, answer.out
+            second.process.terminate()
+            assert second.process.wait(30) == 0
+
+
+OBSERVE = "triggers: {health: {mode: observe}}\n"
+
+
+def owner(home: Home) -> str:
+    found = StateDirectory(home.path / "state").owner()
+    return found.kind if found else ""

@@ -7,9 +7,11 @@ from tests.unit.world import Lab
 
 from codeblue.engine.runs import make_plan
 from codeblue.model.errors import Conflict, ExitCode, Refused, Unreachable
-from codeblue.model.release import Owner, Standing, Template
-from codeblue.ports.platform import Overlay
+from codeblue.model.health import Outcome, Probe
+from codeblue.model.release import Owner, Standing, Template, Workload
+from codeblue.ports.platform import Overlay, Place
 from codeblue.record.runs import RunState, RunView
+from codeblue.runbooks.known_good import Request as KnownGoodRequest
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.testing.memory_cluster import ROLLING, Behaviour, memory_template
 
@@ -162,6 +164,35 @@ async def test_a_pause_after_the_decision_is_refused_at_the_preflight(lab: Lab) 
     lab.cluster.paused = True
     run = await lab.execute(run.id)
     assert (run.state, run.exit_code) == (RunState.REFUSED, ExitCode.REFUSED)
+
+
+@pytest.mark.req("R11")
+async def test_a_pause_after_the_preflight_is_refused_before_the_change(lab: Lab) -> None:
+    run = lab.runs.request(await make_plan("quick_rollback", Request(), lab.world), actor="watch", reason="R4")
+    observe, looks = lab.platform.observe, 0
+
+    async def pausing() -> Workload:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the preflight has looked
+            lab.cluster.paused = True
+        return await observe()
+
+    lab.platform.observe = pausing  # type: ignore[method-assign]
+    run = await lab.execute(run.id)
+    assert (run.state, run.exit_code) == (RunState.REFUSED, ExitCode.REFUSED), run.why
+    assert "paused" in run.why
+    assert templates(lab) == 0
+
+
+@pytest.mark.req("R11")
+@pytest.mark.parametrize("step", ["rollout", "health"])
+async def test_scaled_to_nothing_meanwhile_is_no_recovery(lab: Lab, step: str) -> None:
+    run = lab.runs.request(await make_plan("quick_rollback", Request(), lab.world), actor="watch", reason="R4")
+    lab.later(0.3 if step == "rollout" else 20.0, lambda: lab.cluster.scale(0))
+    run = await lab.execute(run.id)
+    assert run.state is RunState.FAILED
+    assert "scaled to 0" in run.why
 
 
 async def test_a_secret_that_changed_since_the_decision_is_refused(lab: Lab) -> None:
@@ -375,6 +406,42 @@ async def test_the_strategy_is_put_back_after_an_abort_too(lab: Lab) -> None:
     assert lab.cluster.surged == ""
 
 
+@pytest.mark.req("R11", "B2")
+async def test_a_strategy_that_a_rollback_could_not_put_back_is_put_back_with_the_next_mark(lab: Lab) -> None:
+    plan = await make_plan("quick_rollback", Request(at_once=True), lab.world)
+    run = lab.runs.request(plan, actor="watch", reason="R4")
+    put_back = lab.platform.restore_strategy
+    lab.platform.restore_strategy = lambda seen: None  # type: ignore[method-assign]  # it lost its rights
+    await lab.execute(run.id)
+    lab.platform.restore_strategy = put_back  # type: ignore[method-assign]
+    assert (await lab.platform.observe()).surged
+    run = await lab.perform("known_good", KnownGoodRequest())
+    assert run.state is RunState.DONE, run.why
+    assert (lab.cluster.strategy, lab.cluster.surged) == (ROLLING, "")
+
+
+@pytest.mark.req("R11")
+async def test_a_pod_that_leaves_while_it_is_asked_is_no_failure(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An autoscaler takes one away between the look at the pods and the probes of each (D8)."""
+    run = lab.runs.request(await make_plan("quick_rollback", Request(), lab.world), actor="watch", reason="R4")
+    get, left = lab.prober.get, False
+
+    async def gone(place: Place, path: str, *, timeout_s: float) -> Probe:
+        nonlocal left
+        stable = any(s.id == "stable" and s.state == "running" for s in lab.runs.get(run.id).steps)
+        if stable and not left and place.name != "service":
+            left = True
+            lab.cluster.scale(2)
+            return Probe(place.name, path, Outcome.BREACH, None, 0.0, detail="connection refused")
+        return await get(place, path, timeout_s=timeout_s)
+
+    monkeypatch.setattr(lab.prober, "get", gone)
+    run = await lab.execute(run.id)
+    assert left
+    assert run.state is RunState.DONE, run.why
+
+
+@pytest.mark.req("R11")
 async def test_without_room_it_goes_the_normal_way_and_says_so(lab: Lab) -> None:
     lab.cluster.roomy = False
     run = await rolled_back(lab, at_once=True)

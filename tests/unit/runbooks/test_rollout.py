@@ -6,7 +6,7 @@ import pytest
 
 from codeblue.model.health import Outcome
 from codeblue.model.release import Pod, Workload
-from codeblue.runbooks.rollout import judge_rollout
+from codeblue.runbooks.rollout import judge_rollout, reverted
 from codeblue.testing.memory_cluster import memory_template
 
 TARGET, OTHER = memory_template("1.0"), memory_template("2.0")
@@ -59,3 +59,49 @@ def test_what_the_controller_has_not_seen_is_unknown_and_what_it_gave_up_is_fina
     assert judge(stalled="ProgressDeadlineExceeded")[:2] == (Outcome.BREACH, True)
     looping = pod("c", ready=False, restarts=3, trouble="CrashLoopBackOff")
     assert judge(pods=(*PODS[:2], looping))[:2] == (Outcome.BREACH, True)
+
+
+@pytest.mark.req("R11")
+def test_no_pod_is_no_proof() -> None:
+    outcome, _, why = judge(desired=0, total=0, updated=0, available=0, pods=())
+    assert outcome is Outcome.BREACH
+    assert "scaled to 0" in why
+
+
+@pytest.mark.req("R11")
+@pytest.mark.parametrize(
+    ("wanted", "runs", "same"),
+    [
+        (["shop/api:1.0"], ["shop/api:1.0"], True),
+        (["shop/api:1.0"], ["shop/api:2.0"], False),
+        (["shop/api:1.0"], ["evil/other:1.0"], False),
+        (["shop/api"], ["shop/api:latest"], True),
+        (["shop/api"], ["shop/api:2.0"], False),
+        (["shop/api:1.0"], ["mirror.corp:5000/shop/api:1.0"], True),
+        (["shop/api:1.0"], ["shop/api@sha256:abc"], True),
+        (["shop/api:1.0"], ["shop/api:2.0@sha256:abc"], False),
+        (["shop/api:1.0"], ["proxy:3", "shop/api:1.0"], True),
+        (["a:1", "a:1"], ["a:1"], False),
+    ],
+)
+def test_a_pod_runs_the_images_of_its_template(wanted: list[str], runs: list[str], same: bool) -> None:
+    """`kubectl set image pod/…` changes one that the ReplicaSet still counts; a mirror or sidecar is none."""
+    target = replace(TARGET, images=tuple(wanted))
+    pods = (*(replace(p, images=tuple(wanted)) for p in PODS[:2]), pod("c", images=tuple(runs)))
+    outcome, _, why = judge(template=target, pods=pods)
+    assert outcome is (Outcome.OK if same else Outcome.BREACH), why
+    assert same or "other images than the template's run in c" in why
+
+
+def test_what_keeps_the_controller_from_going_on_is_told() -> None:
+    held = {"updated": 2, "pods": PODS[:2]}
+    assert "kubectl rollout resume" in judge(paused=True, **held)[2]
+    assert "exceeded quota: pods=3" in judge(failure="exceeded quota: pods=3", **held)[2]
+
+
+def test_a_template_that_the_platform_itself_changed_is_told_as_such() -> None:
+    verdict = reverted(replace(DONE, template_manager="codeblue"), OTHER.exact)
+    assert verdict is not None
+    assert verdict.final
+    assert "admission" in verdict.why
+    assert "Stop" not in verdict.why

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from codeblue.engine.engine import Engine
 from codeblue.engine.keeper import Keeper
@@ -37,7 +38,7 @@ class Daemon:
         Raises:
             Refused: another process owns this state directory. Forbidden, NotFound: the platform refuses us for good.
         """
-        me = Owner(holder_name(), "serve", os.getpid())
+        me = Owner(holder_name(), "standby", os.getpid())
         try:
             former = self._app.state.own(me)
         except BlockingIOError:
@@ -48,6 +49,7 @@ class Daemon:
             ) from None
         acted = await self._become_holder(me.holder, former.holder if former else "", stop)
         if acted:
+            self._app.state.become(replace(me, kind="serve"))
             await self._serve(stop)
         await self._keeper.release()
         self._app.state.disown()

@@ -57,6 +57,10 @@ async def look(world: World, lease: Lease) -> list[Finding]:
     findings = [Finding("platform", "ok", f"{world.platform.target}, {seen.desired} wanted pods, as {who}")]
     findings += [Finding(f"{o.kind} {o.name}", "no" if o.reverts else "ok", o.remedy) for o in seen.owners]
     findings.append(Finding("release", "ok", _in_force(seen)))
+    if seen.surged:
+        why = "a rollback set the rollout strategy aside, and it was not put back"
+        remedy = "`codeblue verify --mark-known-good` puts it back."
+        findings.append(Finding("strategy", "no", why, remedy, ExitCode.FAILED))
     findings.append(_judged("pods", judge_rollout(seen, seen.template.exact)))
     findings.append(await _health(world, seen))
     findings.append(await _lease(lease))

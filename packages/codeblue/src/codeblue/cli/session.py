@@ -20,6 +20,7 @@ from codeblue.model.errors import (
     ExitCode,
     Failed,
     Interrupted,
+    LeaseHeld,
     LeaseLost,
     Refused,
     Unreachable,
@@ -29,6 +30,8 @@ from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
 from codeblue.wiring import App, open_app
 
+#: How long a daemon that has just started may take to become the one that acts.
+BECOMES_S = 3.0
 #: How long a command waits for another one to give way; a step that watches looks every few seconds.
 GIVE_WAY_S = 20.0
 
@@ -132,8 +135,8 @@ class _Command:
                 self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)
             await self._watch_here(self.run)
             return
-        owner = app.state.owner()
-        if owner is not None and owner.kind == "serve":
+        owner = await self._owner()
+        if owner is not None and owner.kind != "command":
             with _nothing_changed():
                 self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)
             say(f"The daemon ({owner.holder}) takes it up.")
@@ -153,8 +156,8 @@ class _Command:
         if run.state.ended:
             raise Refused(f"Run {run_id} is over: {run.state}. {run.why}", remedy="Start a new one.")
         self.run = run
-        owner = self.app.state.owner()
-        if owner is not None and owner.kind == "serve":
+        owner = await self._owner()
+        if owner is not None and owner.kind != "command":
             await self._follow(run, owner)
             return
         if not runbook(run.runbook).changes:
@@ -176,6 +179,28 @@ class _Command:
     @property
     def _runs(self) -> Runs:
         return Runs(self.app.record, self.app.world, no_fence)
+
+    async def _owner(self) -> Owner | None:
+        """Who owns the state, and will execute what is requested: a daemon, or the one that it stands by for.
+
+        Raises:
+            LeaseHeld: a daemon that stands by, and whose record the one that acts does not read.
+        """
+        state, clock = self.app.state, self.app.clock
+        until = clock.monotonic() + BECOMES_S
+        while (owner := state.owner()) is not None and owner.kind == "standby":
+            if self.app.profile.state.database is not None:
+                return owner  # the record is shared: whoever acts takes it up
+            if clock.monotonic() > until:
+                lease = await self.app.lease.view()
+                acts = lease.holder if lease else "another"
+                raise LeaseHeld(
+                    f"The daemon with this state ({owner.holder}) stands by, and {acts} acts on "
+                    f"{self.app.profile.service}. Nothing was changed.",
+                    remedy="Run the command where that one runs, or stop it first.",
+                )
+            await clock.sleep(0.1)
+        return owner
 
     async def _make_way(self, plan: Plan, who: str) -> None:
         """Another command acts with this state: if what it does gives way to ours, wait until it has."""

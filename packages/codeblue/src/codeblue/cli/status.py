@@ -10,6 +10,7 @@ from codeblue.profile.pointer import Pointer, read_pointer
 
 if TYPE_CHECKING:
     from codeblue.cli.looking import Sight
+    from codeblue.engine.state import Owner
 
 _DEFAULT = Common()
 
@@ -48,7 +49,7 @@ def status(*, common: Common = _DEFAULT) -> int:
     incidents = list(fold_incidents(events).values())
     last = max((*events, *whole), key=lambda e: e.seq, default=None)
     known = last_known(events, runs)
-    daemon = owner is not None and owner.kind == "serve" if directory else None
+    daemon = owner is not None and owner.kind != "command" if directory else None
     target = _target(pointer)
     document = {
         "schema": "codeblue/status/1",
@@ -59,7 +60,7 @@ def status(*, common: Common = _DEFAULT) -> int:
             "state": "present" if last else "absent" if record is None else "empty",
             "others": list(sight.others),
         },
-        "daemon": owner.holder if owner and owner.kind == "serve" else None,
+        "daemon": owner.holder if owner and owner.kind != "command" else None,
         "open_incidents": [plain(i) for i in incidents if i.state == "open"],
         "unfinished_runs": [plain(r) for r in runs if not r.state.ended],
         "stands_still": sorted(still),
@@ -68,7 +69,7 @@ def status(*, common: Common = _DEFAULT) -> int:
         "last_event": plain(last.at) if last else None,
     }
     lines = [f"{pointer.service}: {target.text}"]
-    lines.append(f"daemon: {owner.holder}" if owner and owner.kind == "serve" else "daemon: none with this state")
+    lines.append(f"daemon: {_daemon(owner)}")
     for i in incidents:
         if i.state == "open":
             lines.append(f"OPEN INCIDENT {i.id} ({i.severity}): {i.trigger}: {i.why}")
@@ -95,6 +96,12 @@ def status(*, common: Common = _DEFAULT) -> int:
         lines.append(sight.missing if record is None else f"the record {sight.place} holds no event yet")
     show(common, document, "\n".join(lines))
     return 0
+
+
+def _daemon(owner: "Owner | None") -> str:
+    if owner is None or owner.kind == "command":
+        return "none with this state"
+    return f"{owner.holder}, standing by" if owner.kind == "standby" else owner.holder
 
 
 def _open(common: Common) -> "tuple[Pointer, Sight]":

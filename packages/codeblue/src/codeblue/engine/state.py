@@ -20,7 +20,8 @@ class Owner:
 
     Attributes:
         holder: its name in the lease.
-        kind: "serve" takes up requested runs of others; "command" does only its own.
+        kind: "serve" takes up requested runs of others; "standby" does once it holds the lease; "command" does only its
+            own.
     """
 
     holder: str
@@ -71,19 +72,27 @@ class StateDirectory:
             raise
         former = _parse(file)
         try:
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps({"holder": me.holder, "kind": me.kind, "pid": me.pid}))
-            file.flush()
-            os.fsync(file.fileno())
+            _note(file, me)
         except OSError as error:
             file.close()
-            raise Unreachable(
-                f"The state directory {self.path} cannot be written: {error.strerror}. Nothing was changed.",
-                remedy="Free the disk, or set state.directory to another place.",
-            ) from error
+            raise self._full(error) from error
         self._file = file
         return former
+
+    def become(self, me: Owner) -> None:
+        """Note another kind of the owner that we are. Raises Unreachable: it cannot be written."""
+        if self._file is None:
+            raise RuntimeError("we do not own it")
+        try:
+            _note(self._file, me)
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _full(self, error: OSError) -> Unreachable:
+        return Unreachable(
+            f"The state directory {self.path} cannot be written: {error.strerror}. Nothing was changed.",
+            remedy="Free the disk, or set state.directory to another place.",
+        )
 
     def owner(self) -> Owner | None:
         """Who owns it now, None if nobody does."""
@@ -102,6 +111,14 @@ class StateDirectory:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _note(file: IO[str], me: Owner) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps({"holder": me.holder, "kind": me.kind, "pid": me.pid}))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _lock(file: IO[str]) -> None:

@@ -131,6 +131,7 @@ class Workload:
         template_manager: who last wrote the template, by field manager, or "".
         surged: the strategy that has to be put back after an all-at-once replacement, as the platform's text.
         strategy: how the platform replaces pods, as its own text; opaque to everybody but its adapter.
+        failure: why the controller cannot start pods (ReplicaFailure: a quota), in its own words; else "".
         stalled: the controller gave up on the rollout (ProgressDeadlineExceeded), with its message; else "".
     """
 
@@ -153,6 +154,7 @@ class Workload:
     surged: str = ""
     strategy: str = ""
     stalled: str = ""
+    failure: str = ""
     pods: tuple[Pod, ...] = ()
 
     def standing(self, template: Template) -> Standing:

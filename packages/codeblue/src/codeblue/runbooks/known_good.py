@@ -8,6 +8,7 @@ from codeblue.model.errors import Refused
 from codeblue.model.release import Mark, Standing, Workload
 from codeblue.profile.model import Profile
 from codeblue.runbooks import recovery
+from codeblue.runbooks.quick_rollback import RestoreStrategy
 from codeblue.runbooks.rollout import Stable
 from codeblue.runbooks.step import Ensure, Runbook, Step, World
 
@@ -35,7 +36,8 @@ class KnownGood(Runbook[recovery.Inputs]):
         checks = [s for s in recovery.Recovery().steps(inputs, world, run) if not isinstance(s, Stable)]
         soak_s = world.profile.known_good.soak
         soak: list[Step] = [Stable(world, inputs.template, inputs.version, for_s=soak_s)] if soak_s else []
-        return [*checks, *soak, MarkKnownGood(world, inputs, run)]
+        # a rollback that lost its rights on the way could not put the strategy back: who marks a release does
+        return [RestoreStrategy(world), *checks, *soak, MarkKnownGood(world, inputs, run)]
 
     def load(self, data: dict[str, Any]) -> recovery.Inputs:
         return recovery.Recovery().load(data)

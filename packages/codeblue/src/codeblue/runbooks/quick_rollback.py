@@ -210,6 +210,7 @@ class ReplaceTemplate(Ensure[tuple[Workload, Template | None]]):
             raise Failed(verdict.why if verdict else "the template changed")
         if workload.template.exact != inputs.origin:
             raise _somebody_else(workload, target)
+        _refuse_unsafe(workload, target)  # it may have been paused since the preflight
         if wanted is None:
             raise Refused(
                 f"The chosen revision is gone from the history of {target}. Nothing was changed.",

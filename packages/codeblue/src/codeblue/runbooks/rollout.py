@@ -9,6 +9,8 @@ from codeblue.model.verdict import Verdict
 from codeblue.ports.platform import Routing
 from codeblue.runbooks.step import Check, World
 
+#: Our own name as field manager (docs/semantics.md).
+OURSELVES = "codeblue"
 #: A target pod that restarted so often crash-loops; waiting on does not mend it.
 CRASH_LOOP_RESTARTS = 3
 #: So long the controller must stick to having given up: after an outage of its API server it says so, and goes on.
@@ -24,6 +26,15 @@ def reverted(seen: Workload, target: str) -> Verdict | None:
     if seen.template.exact == target:
         return None
     who = seen.template_manager or "somebody"
+    if who == OURSELVES:
+        return Verdict(
+            "rollout",
+            Outcome.BREACH,
+            f"our change was accepted, and another template than the one sent is in force: {seen.template.label}. "
+            "An admission policy or webhook of the platform changes it on the way; the release counts as another one "
+            "because of that. Have it leave this workload alone, or change the pods instead",
+            final=True,
+        )
     return Verdict(
         "rollout",
         Outcome.BREACH,
@@ -39,11 +50,14 @@ def judge_rollout(seen: Workload, target: str) -> Verdict:
     Args:
         target: `Template.exact`.
     """
+    if seen.desired == 0:
+        return Verdict("rollout", Outcome.BREACH, "it is scaled to 0: no pod runs, and nothing can be proven")
     wrong = [p for p in seen.live_pods if p.template != target]
     mine = [p for p in seen.live_pods if p.template == target]
+    swapped = [p for p in mine if seen.template.exact == target and not _runs(seen.template.images, p.images)]
     ready = [p for p in mine if p.ready]
     looping = [p for p in mine if p.trouble and p.restarts >= CRASH_LOOP_RESTARTS]
-    count = f"{len(ready)} of {seen.desired} pods on the target and ready"
+    count = f"{len(ready)} of {seen.desired} pods on the target and ready{_hindrance(seen)}"
     if looping:
         return Verdict("rollout", Outcome.BREACH, f"the target crash-loops: {_names(looping)}", final=True)
     if seen.observed_generation < seen.generation:
@@ -56,7 +70,36 @@ def judge_rollout(seen: Workload, target: str) -> Verdict:
         return Verdict("rollout", Outcome.BREACH, f"{count}; still on another template: {_names(wrong)}")
     if len(ready) < seen.desired:
         return Verdict("rollout", Outcome.BREACH, f"{count}{_trouble(mine)}")
-    return Verdict("rollout", Outcome.OK, count)
+    if swapped:
+        return Verdict("rollout", Outcome.BREACH, f"{count}; other images than the template's run in {_names(swapped)}")
+    return Verdict("rollout", Outcome.OK, f"{len(ready)} of {seen.desired} pods on the target and ready")
+
+
+def _hindrance(seen: Workload) -> str:
+    """What keeps the controller from going on, in its own words."""
+    paused = "; it is paused, `kubectl rollout resume` lets it go on" if seen.paused else ""
+    return f"{paused}; {seen.failure}" if seen.failure else paused
+
+
+def _runs(wanted: tuple[str, ...], images: tuple[str, ...]) -> bool:
+    """Whether a pod with these images runs the template's.
+
+    Admission may add containers, take an image from a mirror or name it by digest; another name or tag is another one.
+    """
+    left = [_name_and_tag(image) for image in images]
+    for name, tag in map(_name_and_tag, wanted):
+        found = next((i for i in left if i[0] == name and (not i[1] or not tag or i[1] == tag)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return True
+
+
+def _name_and_tag(image: str) -> tuple[str, str]:
+    """The last part of an image's name and its tag; "" for an image that is named by digest alone."""
+    plain, _, digest = image.partition("@")
+    name, _, tag = plain.rpartition("/")[2].partition(":")
+    return name, tag or ("" if digest else "latest")
 
 
 def judge_traffic(probe: Probe, routing: Routing, version: str) -> Verdict:
@@ -165,7 +208,15 @@ class Stable(Check):
         for pod in seen.live_pods:
             if pod.restarts > self._restarts.setdefault(pod.uid, pod.restarts):
                 return Verdict("stable", Outcome.BREACH, f"{pod.name} restarted")
-        return await judge_health(self._world, self._version)
+        health = await judge_health(self._world, self._version)
+        if health.outcome is Outcome.BREACH and await self._pods_went(seen):
+            return Verdict("stable", Outcome.UNKNOWN, f"pods came or went while they were asked: {health.why}")
+        return health
+
+    async def _pods_went(self, seen: Workload) -> bool:
+        """Whether pods came or went between the look at them and the probes (D8): one that leaves may not answer."""
+        again = await self._world.platform.observe()
+        return again.desired != seen.desired or {p.uid for p in again.live_pods} != {p.uid for p in seen.live_pods}
 
 
 async def judge_health(world: World, version: str) -> Verdict:
