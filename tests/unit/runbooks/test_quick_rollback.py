@@ -421,6 +421,24 @@ async def test_a_strategy_that_a_rollback_could_not_put_back_is_put_back_with_th
 
 
 @pytest.mark.req("R11")
+@pytest.mark.parametrize("seconds", [0.0, 3.0, 25.0])
+async def test_a_workload_that_was_made_anew_is_another_one(lab: Lab, seconds: float) -> None:
+    """Whoever deleted and made it anew took the quarantine with it, whatever runs there now."""
+    run = lab.runs.request(await make_plan("quick_rollback", Request(), lab.world), actor="watch", reason="R4")
+
+    def anew() -> None:
+        lab.cluster.uid = "another"
+
+    if seconds:
+        lab.later(seconds, anew)
+    else:
+        anew()
+    run = await lab.execute(run.id)
+    assert run.state is (RunState.FAILED if seconds else RunState.REFUSED), run.why
+    assert not seconds or "made anew" in run.why
+
+
+@pytest.mark.req("R11")
 async def test_a_pod_that_leaves_while_it_is_asked_is_no_failure(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An autoscaler takes one away between the look at the pods and the probes of each (D8)."""
     run = lab.runs.request(await make_plan("quick_rollback", Request(), lab.world), actor="watch", reason="R4")

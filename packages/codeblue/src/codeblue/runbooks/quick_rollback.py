@@ -45,6 +45,7 @@ class Inputs:
         base: `Template.exact` of the revision that is gone back to.
         target: `Template.exact` after today's secret references were laid over it (D15).
         origin: `Template.exact` of what ran when this was decided; anything else is not ours to replace.
+        uid: of the workload itself: one of the same name that was made anew is another.
         notes: what the person should know before agreeing.
     """
 
@@ -58,6 +59,7 @@ class Inputs:
     origin_label: str
     origin_release: str
     origin_generation: int
+    uid: str
     replicas: int
     at_once: bool
     because: str
@@ -117,6 +119,7 @@ class QuickRollback(Runbook[Inputs]):
             origin_label=seen.template.label,
             origin_release=seen.template.release,
             origin_generation=seen.generation,
+            uid=seen.uid,
             replicas=seen.desired,
             at_once=at_once,
             because=choice.because,
@@ -128,13 +131,13 @@ class QuickRollback(Runbook[Inputs]):
         steps: list[Step] = [
             Preflight(world, inputs),
             ReplaceTemplate(world, inputs, run),
-            Rollout(world, inputs.target, run_limit),
+            Rollout(world, inputs.target, run_limit, uid=inputs.uid),
         ]
         if inputs.at_once:
             steps.append(RestoreStrategy(world))
         steps.append(Healthy(world, inputs.target_version))
         if world.profile.verify.stable_for > 0:
-            steps.append(Stable(world, inputs.target, inputs.target_version))
+            steps.append(Stable(world, inputs.target, inputs.target_version, uid=inputs.uid))
         return steps
 
     def load(self, data: dict[str, Any]) -> Inputs:
@@ -175,7 +178,7 @@ class Preflight(Check):
     async def probe(self) -> Verdict:
         seen = await self._world.platform.observe()
         _refuse_unsafe(seen, self._world.platform.target)
-        if seen.template.exact not in (self._inputs.origin, self._inputs.target):
+        if seen.uid != self._inputs.uid or seen.template.exact not in (self._inputs.origin, self._inputs.target):
             raise _somebody_else(seen, self._world.platform.target)
         return Verdict("preflight", Outcome.OK, f"{seen.desired} replicas, generation {seen.generation}, not paused")
 

@@ -17,12 +17,21 @@ CRASH_LOOP_RESTARTS = 3
 STALLED_S = 20.0
 
 
-def reverted(seen: Workload, target: str) -> Verdict | None:
+def reverted(seen: Workload, target: str, uid: str = "") -> Verdict | None:
     """The verdict that our template was replaced after it was accepted; None while it holds (D23).
 
     Args:
         target: `Template.exact` that must be in force.
+        uid: of the workload that was changed; "" where any will do.
     """
+    if uid and seen.uid != uid:
+        return Verdict(
+            "rollout",
+            Outcome.BREACH,
+            f"{seen.name} was deleted and made anew meanwhile, and the marks on it are gone. Find out who "
+            "did that, then look at it with `codeblue verify`",
+            final=True,
+        )
     if seen.template.exact == target:
         return None
     who = seen.template_manager or "somebody"
@@ -126,13 +135,13 @@ class Rollout(Check):
 
     id, title, every_s = "rollout", "Wait until every pod runs the target and is ready", 0.2
 
-    def __init__(self, world: World, target: str, limit_s: float) -> None:
-        self._world, self._target, self.limit_s = world, target, limit_s
+    def __init__(self, world: World, target: str, limit_s: float, *, uid: str = "") -> None:
+        self._world, self._target, self.limit_s, self._uid = world, target, limit_s, uid
         self._stalled_since: float | None = None
 
     async def probe(self) -> Verdict:
         seen = await self._world.platform.observe()
-        verdict = reverted(seen, self._target) or judge_rollout(seen, self._target)
+        verdict = reverted(seen, self._target, self._uid) or judge_rollout(seen, self._target)
         if not seen.stalled or verdict.ok:
             self._stalled_since = None
             return verdict
@@ -166,9 +175,9 @@ class Stable(Check):
 
     id = "stable"
 
-    def __init__(self, world: World, target: str, version: str, *, for_s: float | None = None) -> None:
+    def __init__(self, world: World, target: str, version: str, *, for_s: float | None = None, uid: str = "") -> None:
         verify = world.profile.verify
-        self._world, self._target, self._version = world, target, version
+        self._world, self._target, self._version, self._uid = world, target, version, uid
         self._for_s = verify.stable_for if for_s is None else for_s
         self.every_s = min(2.0, verify.every, self._for_s / 3)
         self.title = f"Watch it stay healthy for {self._for_s:g} s"
@@ -196,7 +205,7 @@ class Stable(Check):
 
     async def _look(self) -> Verdict:
         seen = await self._world.platform.observe()
-        verdict = reverted(seen, self._target) or judge_rollout(seen, self._target)
+        verdict = reverted(seen, self._target, self._uid) or judge_rollout(seen, self._target)
         if self._desired is not None and seen.desired != self._desired:
             self._scaling = True
         self._desired = seen.desired
