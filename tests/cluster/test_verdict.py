@@ -1,10 +1,12 @@
 """Success is only what is seen to hold (R1, D22, D49): what looks healthy and is not ends with exit code 1."""
 
+import signal
 import threading
 from contextlib import contextmanager
 
 import pytest
 from testbed import manifests
+from testbed.cluster import wait_until
 from tests.cluster.support import SERVER, Case, simple
 
 pytestmark = pytest.mark.cluster
@@ -114,3 +116,37 @@ def reapplied(case: Case, body: manifests.Manifest, *, every_s: float):
         stop.set()
         thread.join(30)
     assert not failures, failures
+
+
+@pytest.mark.done(7)
+@pytest.mark.req("R11", "R1")
+def test_a_pod_that_was_given_another_image_is_no_proof(case):
+    """Its ReplicaSet counts it as one of the target's; only the pod itself says what it runs."""
+    case.good_then_bad()
+    command = case.start("rollback", "--reason", "a test", "--yes", "--json", CODEBLUE_FREEZE_AT="rollout.ended")
+    wait_until("the rollout", command.stopped, timeout_s=60)
+    case.kubectl("set", "image", f"pod/{case.pods()[0]['metadata']['name']}", f"api={manifests.PLAIN_IMAGE}:2")
+    command.signal(signal.SIGCONT)
+    ended = command.ended(90)
+    assert ended.code == 1, ended.said
+    assert "other images than the template's" in ended.document["why"], ended.said
+
+
+@pytest.mark.req("R11", "R1", "R1c")
+def test_scaled_to_nothing_meanwhile_is_no_recovery_and_no_known_good_release(case):
+    """Without a Service nobody fails to answer: no pod at all is the healthiest of workloads, and proves nothing."""
+    case.settings["platform"] = {"service": None}
+    case.settings["runbooks"] = {"quick_rollback": {"deadline": "30s"}}
+    case.write_profile()
+    case.good_then_bad()
+    command = case.start("rollback", "--reason", "a test", "--yes", "--json", CODEBLUE_FREEZE_AT="template.recorded")
+    wait_until("the change", command.stopped, timeout_s=60)
+    case.kubectl("scale", "deployment/plain", "--replicas=0")
+    case.cluster.rolled_out(case.namespace, "plain")
+    command.signal(signal.SIGCONT)
+    ended = command.ended(90)
+    assert ended.code == 1, ended.said
+    assert "scaled to 0" in ended.document["why"], ended.said
+    marked = case.run("verify", "--mark-known-good", "--json")
+    assert marked.code == 1, marked.said
+    assert "scaled to 0" in marked.document["why"], marked.said
