@@ -11,6 +11,8 @@ from codeblue.adapters.kubernetes.api import Api, Json
 from codeblue.model.release import Revision, Template
 
 REVISION = "deployment.kubernetes.io/revision"
+#: kubectl and the controller read the number as an int64, which has up to 19 digits.
+INT64_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def read_revisions(sets: Sequence[Json], current: Template, read: Callable[[Json
     for raw in sets:
         notes = raw["metadata"].get("annotations") or {}
         text = notes.get(REVISION, "0")
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit() and len(text) < INT64_DIGITS):
             continue
         template = read(raw["spec"]["template"])
         created = raw["metadata"].get("creationTimestamp")

@@ -2,12 +2,23 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from codeblue.adapters.kubernetes.api import Api, Json
 from codeblue.adapters.kubernetes.history import PodOrigin, owner_of, read_revisions, replica_sets
-from codeblue.adapters.kubernetes.marks import EPOCH, MARKS, RUN, STRATEGY, decode_marks, encode_marks
+from codeblue.adapters.kubernetes.marks import (
+    EPOCH,
+    MARKS,
+    RUN,
+    STRATEGY,
+    added,
+    decode_marks,
+    encode_marks,
+    newest,
+    read_json,
+)
 from codeblue.adapters.kubernetes.owners import find_owners, template_manager
 from codeblue.adapters.kubernetes.pods import live, read_pod
 from codeblue.adapters.kubernetes.ref import DeploymentRef, Via
@@ -17,10 +28,17 @@ from codeblue.adapters.kubernetes.runnable import Means
 from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_template
 from codeblue.adapters.kubernetes.usage import read_usage
 from codeblue.model.change import Change, Fence, Receipt
-from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
+from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Unreachable
 from codeblue.model.release import Mark, Revision, Template, Workload
 from codeblue.ports.clock import Clock
 from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
+
+#: The surge that replaces all pods at once.
+ALL = "100%"
+#: The API's own limit for counts, `leaseTransitions` among them.
+INT32_MAX = 2**31 - 1
+#: How often an epoch is stamped while others write to the Deployment at the same moment.
+STAMPS = 10
 
 
 class KubernetesPlatform:
@@ -76,11 +94,11 @@ class KubernetesPlatform:
             available=int(status.get("availableReplicas") or 0),
             template=self._read(spec["template"]),
             epoch=_epoch(metadata),
-            marks=decode_marks(notes.get(MARKS, "")),
+            marks=newest(decode_marks((o["metadata"].get("annotations") or {}).get(MARKS, "")) for o in (raw, *sets)),
             owners=owners,
             run=notes.get(RUN, ""),
             template_manager=template_manager(raw),
-            surged=_surged(notes.get(STRATEGY, ""), spec.get("strategy") or {}),
+            surged=surged(notes.get(STRATEGY, ""), spec.get("strategy") or {}),
             strategy=json.dumps(spec.get("strategy") or {}, sort_keys=True),
             stalled=_stalled(status),
             pods=tuple(pod for pod in pods if pod is not None),
@@ -117,7 +135,7 @@ class KubernetesPlatform:
         operations: list[Json] = [{"op": "replace", "path": "/spec/template", "value": parse(wanted)}]
         operations.append(_annotate(RUN, run))
         if marks:
-            operations.append(_annotate(MARKS, encode_marks({**seen.marks, **marks})))
+            operations.append(_annotate(MARKS, encode_marks(added(seen.marks, marks))))
         surge = _surge(seen) if at_once else []
         operations += surge
         return Change(
@@ -131,15 +149,8 @@ class KubernetesPlatform:
     def restore_strategy(self, seen: Workload) -> Change | None:
         if not seen.surged:
             return None
-        try:
-            strategy = json.loads(seen.surged)
-        except json.JSONDecodeError as error:
-            raise Refused(
-                f"The strategy kept in annotation {STRATEGY} of {self.target} is not JSON.",
-                remedy="Set spec.strategy by hand and remove the annotation.",
-            ) from error
         operations = [
-            {"op": "replace", "path": "/spec/strategy", "value": strategy},
+            {"op": "replace", "path": "/spec/strategy", "value": json.loads(seen.surged)},
             {"op": "remove", "path": f"/metadata/annotations/{_escape(STRATEGY)}"},
         ]
         return Change(
@@ -159,7 +170,7 @@ class KubernetesPlatform:
             target=self.target,
             summary=", ".join(f"{release[:10]} is {mark.standing}" for release, mark in new.items()),
             precondition=seen.version,
-            body=json.dumps([_annotate(MARKS, encode_marks({**seen.marks, **new}))]),
+            body=json.dumps([_annotate(MARKS, encode_marks(added(seen.marks, new)))]),
         )
 
     async def apply(self, change: Change, fence: Fence) -> Receipt:
@@ -296,7 +307,7 @@ def _stalled(status: Json) -> str:
 def _surge(seen: Workload) -> list[Json]:
     """The operations that let all replicas be replaced at once, and keep the former strategy beside it."""
     former = json.loads(seen.strategy)
-    if seen.surged or former.get("type") == "Recreate":
+    if seen.surged or former.get("type") == "Recreate" or former == _at_once(former):
         return []  # set aside already, or it replaces all at once anyway
     return [
         {"op": "replace", "path": "/spec/strategy", "value": _at_once(former)},
@@ -305,17 +316,38 @@ def _surge(seen: Workload) -> list[Json]:
 
 
 def _at_once(former: Json) -> Json:
-    return {"type": "RollingUpdate", "rollingUpdate": {**(former.get("rollingUpdate") or {}), "maxSurge": "100%"}}
+    return {"type": "RollingUpdate", "rollingUpdate": {**(former.get("rollingUpdate") or {}), "maxSurge": ALL}}
 
 
-def _surged(kept: str, strategy: Json) -> str:
-    """The strategy that was set aside, if it still is: `kubectl rollout undo` brings a ReplicaSet's annotations back,
-    and among them one that was dealt with long ago."""
-    try:
-        former = json.loads(kept or "null")
-    except json.JSONDecodeError:
-        return kept  # it is there, and it is for a person: restoring says so
-    return kept if isinstance(former, dict) and strategy == _at_once(former) else ""
+def surged(kept: str, strategy: Json) -> str:
+    """The strategy to put back in place of this one, by what the annotation kept; "" for none.
+
+    Only what we set is taken back, and only while it is there: whatever a person changed meanwhile stays. Where the
+    surge is another one the annotation is out of date, for `kubectl rollout undo` brings a ReplicaSet's annotations
+    back, and among them one that was dealt with long ago. The annotation may be anybody's text: what could not have
+    been a strategy is none.
+    """
+    rolling = strategy.get("rollingUpdate") or {}
+    former = read_json(kept)
+    if rolling.get("maxSurge") != ALL or not isinstance(former, dict):
+        return ""
+    if former.get("type") == "Recreate":
+        return json.dumps({"type": "Recreate"})
+    was = former.get("rollingUpdate") or {}
+    if former.get("type") != "RollingUpdate" or not isinstance(was, dict):
+        return ""
+    surge = was.get("maxSurge")
+    if surge == ALL or not (surge is None or _amount(surge)):
+        return ""
+    back = {k: v for k, v in rolling.items() if k != "maxSurge"} | ({} if surge is None else {"maxSurge": surge})
+    return json.dumps({**strategy, "rollingUpdate": back}, sort_keys=True)
+
+
+def _amount(value: object) -> bool:
+    """Whether it is a number of pods or a percentage, as `maxSurge` has it."""
+    if isinstance(value, str):
+        return re.fullmatch(r"[0-9]{1,9}%", value) is not None
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < INT32_MAX
 
 
 def _escape(annotation: str) -> str:

@@ -1,0 +1,168 @@
+"""What the Kubernetes adapter makes of what it reads there: annotations and answers that anybody may have written."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codeblue.adapters.kubernetes.history import REVISION, read_revisions
+from codeblue.adapters.kubernetes.marks import added, decode_marks, encode_marks, newest
+from codeblue.adapters.kubernetes.platform import surged
+from codeblue.model.release import Mark, Standing, Template
+
+AT = datetime(2026, 1, 5, 3, 15, tzinfo=UTC)
+GOOD = Mark(Standing.KNOWN_GOOD, AT, "run-1", "healthy for 312 s of 300 s")
+BAD = Mark(Standing.BAD, AT, "run-2", "4 consecutive failures > 3")
+ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
+AT_ONCE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "25%"}}
+
+
+def entry(**changed):
+    return {"standing": "bad", "at": "2026-01-05T03:15:00+00:00", "by": "run-2", "why": "a reason", **changed}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "standing": st.sampled_from(["bad", "known-good"]) | JSON,
+        "at": st.sampled_from(["2026-01-05T03:15:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59"]) | JSON,
+        "by": JSON,
+        "why": st.text(st.characters()) | JSON,
+    },
+)
+STRATEGIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["RollingUpdate", "Recreate"]) | JSON,
+        "rollingUpdate": st.dictionaries(st.sampled_from(["maxSurge", "maxUnavailable"]), JSON) | JSON,
+    },
+)
+
+GARBAGE = [
+    "[" * 60000,
+    '{"a":' * 60000,
+    "9" * 5000,
+    '{"a": ' + "9" * 5000 + "}",
+    '{"rollingUpdate":"x"}',
+    '{"type":"RollingUpdate","rollingUpdate":"x"}',
+    '{"type":"RollingUpdate","rollingUpdate":{"maxSurge":[1]}}',
+    '{"type":"RollingUpdate","rollingUpdate":{"maxSurge":true}}',
+    "[1]",
+    "null",
+    "",
+    "not JSON",
+    "NaN",
+    "\ud800",
+]
+
+
+# --- marks
+
+
+@pytest.mark.req("B2")
+@pytest.mark.parametrize("text", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_is_no_mark_and_no_strategy(text):
+    assert decode_marks(text) == {}
+    assert surged(text, AT_ONCE) == ""
+
+
+@pytest.mark.req("B2")
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59", "soon", 5, None, [1]]
+)
+def test_a_mark_without_a_usable_time_is_none_and_the_others_count(at):
+    marks = decode_marks(json.dumps({"a": entry(at=at), "b": entry()}))
+    assert set(marks) == {"b"}
+
+
+@given(st.text(st.characters()))
+def test_any_text_decodes_without_raising(text):
+    assert isinstance(decode_marks(text), dict)
+    assert isinstance(surged(text, AT_ONCE), str)
+
+
+@given(st.dictionaries(st.text(), ENTRIES | JSON, max_size=3))
+def test_any_marks_decode_to_what_can_be_recorded_and_written_again(raw):
+    marks = decode_marks(json.dumps(raw))
+    for mark in marks.values():
+        rfc8785.dumps({"by": mark.by, "why": mark.why})
+    assert decode_marks(encode_marks(marks)) == marks
+    added(marks, dict.fromkeys(marks, GOOD))
+
+
+def test_marks_are_read_as_they_were_written():
+    marks = {"a": GOOD, "b": BAD}
+    assert decode_marks(encode_marks(marks)) == marks
+
+
+def test_what_cannot_be_printed_is_replaced():
+    (mark,) = decode_marks(json.dumps({"a": entry(by="x\ud800\n", why="\x1b[31mgood")})).values()
+    assert (mark.by, mark.why) == ("x\ufffd\ufffd", "\ufffd[31mgood")
+
+
+@pytest.mark.req("B2")
+@pytest.mark.parametrize("bad_first", [True, False])
+def test_of_several_copies_the_newest_mark_counts_and_at_the_same_time_the_bad_one(bad_first):
+    later = Mark(Standing.KNOWN_GOOD, AT + timedelta(seconds=1), "run-3", "healthy again")
+    copies = [{"a": BAD, "b": BAD}, {"a": GOOD, "b": later, "c": GOOD}]
+    assert newest(copies if bad_first else reversed(copies)) == {"a": BAD, "b": later, "c": GOOD}
+
+
+@pytest.mark.req("B2")
+def test_a_slow_clock_does_not_lose_against_the_mark_it_replaces():
+    slow = Mark(Standing.BAD, AT - timedelta(hours=2), "run-4", "crash-loops")
+    marks = added({"a": GOOD, "b": GOOD}, {"a": slow, "c": slow})
+    assert marks["a"].at == AT + timedelta(seconds=1)
+    assert marks["a"].standing is Standing.BAD
+    assert (marks["b"], marks["c"]) == (GOOD, slow)
+    assert newest([marks, {"a": GOOD}])["a"].standing is Standing.BAD
+
+
+def test_a_revision_that_is_no_number_is_left_out():
+    def revision(text):
+        return {"metadata": {"annotations": {REVISION: text}}, "spec": {"template": {}}}
+
+    template = Template("{}", "r", "e", "", ())
+    sets = [revision(t) for t in ("7", "²", "9" * 5000, "-1", "")]
+    assert [r.number for r in read_revisions(sets, template, lambda raw: template)] == [7]
+
+
+# --- the strategy that was set aside
+
+
+@given(STRATEGIES, st.sampled_from([ROLLING, AT_ONCE, {"type": "Recreate"}, {}]))
+def test_any_kept_strategy_is_put_back_only_in_place_of_the_surge(kept, current):
+    back = surged(json.dumps(kept), current)
+    assert not back or current == AT_ONCE
+    assert not back or json.loads(back).get("rollingUpdate", {}).get("maxSurge") != "100%"
+
+
+def rolling(**amounts):
+    return {"type": "RollingUpdate", "rollingUpdate": amounts}
+
+
+@pytest.mark.req("R11")
+@pytest.mark.parametrize(
+    ("kept", "current", "back"),
+    [
+        (ROLLING, AT_ONCE, ROLLING),
+        (ROLLING, rolling(maxSurge="100%", maxUnavailable=0), rolling(maxSurge="25%", maxUnavailable=0)),
+        (rolling(maxUnavailable=1), AT_ONCE, rolling(maxUnavailable="25%")),
+        ({"type": "Recreate"}, AT_ONCE, {"type": "Recreate"}),
+        (ROLLING, rolling(maxSurge="50%", maxUnavailable=0), None),
+        (ROLLING, ROLLING, None),
+        (ROLLING, {"type": "Recreate"}, None),
+        (AT_ONCE, AT_ONCE, None),
+    ],
+    ids=["untouched", "other-unavailable", "had-none", "recreate", "other-surge", "restored", "now-recreate", "own"],
+)
+def test_only_the_surge_that_we_set_is_taken_back(kept, current, back):
+    found = surged(json.dumps(kept), current)
+    assert (json.loads(found) if found else None) == back
