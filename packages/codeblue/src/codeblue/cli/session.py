@@ -1,6 +1,9 @@
 """A person's command from plan to exit code: here and now, or through the daemon that owns the state."""
 
 import asyncio
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -326,6 +329,28 @@ def _show_plan(common: Common, plan: Plan, target: str) -> None:
     show(common, document, "\n".join(lines))
 
 
+def _line() -> str:
+    """A line of standard input, "" at its end; a signal ends the waiting at any moment.
+
+    `input()` has an instant between looking for signals and beginning to read; a Ctrl-C that comes just then, as the
+    question appears, would count only after Enter. A file descriptor that each signal writes to has no such instant.
+    """
+    woken, waker = os.pipe()
+    for end in (woken, waker):
+        os.set_blocking(end, False)
+    former = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    try:
+        while True:
+            ready, _, _ = select.select([sys.stdin, woken], [], [])
+            if sys.stdin in ready:
+                return sys.stdin.readline()
+            os.read(woken, 512)  # its handler has run by now; one that raised has ended this
+    finally:
+        signal.set_wakeup_fd(former)
+        os.close(woken)
+        os.close(waker)
+
+
 def _ask() -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise Refused(
@@ -334,8 +359,8 @@ def _ask() -> None:
         )
     say("Type yes to do it:")
     try:
-        answer = input()
-    except (EOFError, UnicodeDecodeError):
+        answer = _line()
+    except UnicodeDecodeError:
         answer = ""
     if answer.strip() != "yes":
         raise Refused(
