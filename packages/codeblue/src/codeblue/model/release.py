@@ -132,6 +132,8 @@ class Workload:
         surged: the strategy that has to be put back after an all-at-once replacement, as the platform's text.
         strategy: how the platform replaces pods, as its own text; opaque to everybody but its adapter.
         stalled: the controller gave up on the rollout (ProgressDeadlineExceeded), with its message; else "".
+        failure: the controller cannot create or delete pods (ReplicaFailure: a quota, a policy), with its message;
+            else "".
     """
 
     name: str
@@ -153,6 +155,7 @@ class Workload:
     surged: str = ""
     strategy: str = ""
     stalled: str = ""
+    failure: str = ""
     pods: tuple[Pod, ...] = ()
 
     def standing(self, template: Template) -> Standing:
