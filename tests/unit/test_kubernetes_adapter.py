@@ -3,15 +3,23 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import httpx2
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from lightkube.config.kubeconfig import KubeConfig
 
+from codeblue.adapters.kubernetes.api import PATCH_FAILED, Api
 from codeblue.adapters.kubernetes.history import REVISION, read_revisions
+from codeblue.adapters.kubernetes.lease import KubernetesLease
 from codeblue.adapters.kubernetes.marks import added, decode_marks, encode_marks, newest
-from codeblue.adapters.kubernetes.platform import surged
+from codeblue.adapters.kubernetes.platform import KubernetesPlatform, surged
+from codeblue.adapters.kubernetes.ref import DeploymentRef, Via
+from codeblue.model.change import Change, Fence
+from codeblue.model.errors import Conflict, LeaseHeld, LeaseLost, Refused, Unreachable
 from codeblue.model.release import Mark, Standing, Template
+from codeblue.testing.clock import VirtualClock
 
 AT = datetime(2026, 1, 5, 3, 15, tzinfo=UTC)
 GOOD = Mark(Standing.KNOWN_GOOD, AT, "run-1", "healthy for 312 s of 300 s")
@@ -166,3 +174,129 @@ def rolling(**amounts):
 def test_only_the_surge_that_we_set_is_taken_back(kept, current, back):
     found = surged(json.dumps(kept), current)
     assert (json.loads(found) if found else None) == back
+
+
+# --- refusals and the right to act
+
+CONFIG = {
+    "clusters": [{"name": "c", "cluster": {"server": "http://server"}}],
+    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    "users": [{"name": "u", "user": {"token": "t"}}],
+}
+DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/plain"
+
+
+def api_of(answer):
+    """The API of a server that answers each request with this function's status code and document."""
+
+    def handle(request):
+        code, body = answer(request)
+        return httpx2.Response(code, json=body)
+
+    api = Api(KubeConfig.from_dict(CONFIG).get("x"))
+    api.http = httpx2.AsyncClient(base_url="http://server", transport=httpx2.MockTransport(handle))
+    return api
+
+
+def platform_of(answer, clock=None):
+    ref = DeploymentRef("shop", "plain")
+    return KubernetesPlatform(api_of(answer), ref, clock or VirtualClock(), Via.APISERVER)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'admission webhook "p" denied the request: testing value must not be used',
+        "ValidatingAdmissionPolicy 'p' denied request: the server rejected our request due to an error in our request",
+        'Deployment.apps "d" is invalid: metadata.labels: Invalid value: "/testing/"',
+        'deployments.apps "d" in namespace "testing": a test operation is missing',
+    ],
+)
+async def test_a_422_in_other_words_than_a_failed_patch_is_a_refusal(message):
+    with pytest.raises(Refused, match="rejected the request"):
+        await api_of(lambda request: (422, {"message": message})).json_patch(DEPLOYMENT, [])
+
+
+@pytest.mark.req("B3")
+async def test_a_422_in_the_words_of_a_failed_patch_is_a_conflict():
+    with pytest.raises(Conflict):
+        await api_of(lambda request: (422, {"message": PATCH_FAILED})).json_patch(DEPLOYMENT, [])
+
+
+@pytest.mark.req("B3")
+async def test_an_epoch_is_not_stamped_for_ever():
+    seen = []
+
+    def answer(request):
+        seen.append(request.method)
+        if request.method == "GET":
+            return 200, {"metadata": {"resourceVersion": "1", "labels": {"app": "x"}}}
+        return 422, {"message": PATCH_FAILED}
+
+    with pytest.raises(Unreachable, match="changed 10 times") as refused:
+        await platform_of(answer).stamp_epoch(3)
+    assert refused.value.remedy
+    assert seen.count("PATCH") == 10
+
+
+@pytest.mark.req("B3")
+@pytest.mark.parametrize("label", ["2147483647", "9" * 63, "mine", "-1", "1.5"])
+async def test_a_label_that_is_no_epoch_is_refused_with_the_remedy(label):
+    platform = platform_of(lambda request: (200, {"metadata": {"labels": {"codeblue.dev/epoch": label}}}))
+    for call in (platform.epoch(), platform.stamp_epoch(3)):
+        with pytest.raises(Refused, match=f"codeblue.dev/epoch={label}") as refused:
+            await call
+        assert "label deployment plain codeblue.dev/epoch-" in refused.value.remedy
+
+
+@pytest.mark.req("B3")
+@pytest.mark.parametrize(
+    ("labels", "said"), [({}, "is gone"), ({"codeblue.dev/epoch": "9"}, "epoch 9"), ({"codeblue.dev/epoch": "x"}, "x,")]
+)
+async def test_a_change_that_is_refused_because_of_the_epoch_says_what_may_have_happened(labels, said):
+    def answer(request):
+        if request.method == "GET":
+            return 200, {"metadata": {"resourceVersion": "1", "labels": labels}}
+        return 422, {"message": PATCH_FAILED}
+
+    change = Change(kind="marks", target="", summary="", precondition="1", body="[]")
+    with pytest.raises(LeaseLost, match=said) as lost:
+        await platform_of(answer).apply(change, Fence(holder="me", epoch=3, lease="l"))
+    assert "taken over, changed or deleted" in lost.value.remedy
+
+
+def lease_of(clock, **spec):
+    """Our lease object where somebody else's is held, and what was written of it."""
+    held = {"metadata": {"name": "l", "resourceVersion": "1"}, "spec": {"holderIdentity": "somebody", **spec}}
+    deployment = {"metadata": {"resourceVersion": "1", "labels": {"codeblue.dev/epoch": "4"}}}
+    written = []
+
+    def answer(request):
+        if request.method == "PUT":
+            written.append(json.loads(request.content)["spec"])
+        return 200, held if "leases" in request.url.path else deployment
+
+    platform = platform_of(answer, clock)
+    return KubernetesLease(platform.api, platform, "l", 15.0, clock), written
+
+
+@pytest.mark.defect("D7")
+@pytest.mark.parametrize("renewed", ["2026-01-05T03:14:50Z", "9999-12-31T23:59:59Z", None])
+async def test_a_foreign_lease_longer_than_ours_can_be_is_not_waited_for(renewed):
+    clock = VirtualClock()
+    lease, written = lease_of(clock, leaseDurationSeconds=2_000_000_000, renewTime=renewed)
+    with pytest.raises(LeaseHeld, match=r"somebody .* for another (590|600) s") as held:
+        await lease.acquire("me")
+    assert "kubectl --namespace shop delete lease l" in held.value.remedy
+    assert (clock.monotonic(), written) == (0, [])
+
+
+@pytest.mark.defect("D7")
+@pytest.mark.parametrize(("duration", "waited"), [(2_000_000_000, 60), (20, 20)])
+async def test_a_foreign_lease_that_nobody_renewed_for_ten_minutes_is_watched_and_taken(duration, waited):
+    clock = VirtualClock()
+    lease, written = lease_of(clock, leaseDurationSeconds=duration, renewTime="2026-01-05T03:04:59Z")
+    fence = await lease.acquire("me")
+    assert fence.epoch == 5
+    assert waited <= clock.monotonic() <= waited + 2
+    assert written[0]["holderIdentity"] == "me"

@@ -133,6 +133,8 @@ class Workload:
         strategy: how the platform replaces pods, as its own text; opaque to everybody but its adapter.
         failure: why the controller cannot start pods (ReplicaFailure: a quota), in its own words; else "".
         stalled: the controller gave up on the rollout (ProgressDeadlineExceeded), with its message; else "".
+        failure: the controller cannot create or delete pods (ReplicaFailure: a quota, a policy), with its message;
+            else "".
     """
 
     name: str

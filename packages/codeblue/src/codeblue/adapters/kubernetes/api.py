@@ -16,6 +16,10 @@ from codeblue.model.errors import CodeBlueError, Conflict, Forbidden, NotFound, 
 #: Who we are in `managedFields` and the audit log.
 FIELD_MANAGER = "codeblue"
 
+#: All that the API server says of a JSON patch that cannot be applied, whichever operation of it failed. What failed it
+#: keeps to itself, so other words for 422 (a validation, an admission policy) are never this.
+PATCH_FAILED = "the server rejected our request due to an error in our request"
+
 Json = dict[str, Any]
 
 
@@ -153,9 +157,7 @@ class Api:
                 )
             case 409:
                 return Conflict(f"{what} (409).")
-            case 422 if (
-                "testing" in message or "test operation" in message or "the server rejected our request" in message
-            ):
+            case 422 if message == PATCH_FAILED:
                 return Conflict(f"{what} (422).")
             case 429 | 500 | 502 | 503 | 504:
                 return Unreachable(f"The API server answered {code} to {what}.", delay_s=1.0)

@@ -3,13 +3,19 @@
 from datetime import UTC, datetime
 
 from codeblue.adapters.kubernetes.api import Api, Json
-from codeblue.adapters.kubernetes.platform import KubernetesPlatform
+from codeblue.adapters.kubernetes.platform import INT32_MAX, KubernetesPlatform
 from codeblue.model.change import Fence, LeaseView
 from codeblue.model.errors import Conflict, LeaseHeld, LeaseLost, NotFound, Refused
 from codeblue.ports.clock import Clock
 
+#: What a lost lease means.
+NOT_OURS = "The right to act is no longer ours: the lease was taken over, changed or deleted. This one stands down."
 #: How often a waiting candidate looks whether the holder is still alive.
 LOOK_EVERY_S = 0.5
+#: What is believed at most of a foreign lease's duration. It is anybody's number, up to 68 years.
+BELIEVED_S = 600.0
+#: How long a lease is watched in silence: the longest that a profile can ask for. A longer one is not of our making.
+PATIENCE_S = 60.0
 
 
 class KubernetesLease:
@@ -18,6 +24,9 @@ class KubernetesLease:
     As in client-go's leader election, expiry is judged by watching the record stay unchanged on our own monotonic
     clock. The epoch is the larger of `leaseTransitions` and what the Deployment carries, plus one: it grows even when
     somebody deletes the Lease object.
+
+    A lease that says it lasts longer than ours can is not waited for: it is refused at once, for ten minutes from its
+    last renewal at most, and then watched like any other.
     """
 
     def __init__(self, api: Api, platform: KubernetesPlatform, name: str, duration_s: float, clock: Clock) -> None:
@@ -46,6 +55,7 @@ class KubernetesLease:
                     continue  # somebody else was quicker; look at who
             version = raw["metadata"]["resourceVersion"]
             view = _view(raw)
+            self._refuse_long(view)
             if watched is None:
                 watched, since = version, self._clock.monotonic()
             elif version != watched:
@@ -54,7 +64,7 @@ class KubernetesLease:
                     f"the lease {self._name} while we watched. Nothing was changed.",
                     remedy="Look at its run with `codeblue run list` there, and let it finish or abort it there.",
                 )
-            if self._clock.monotonic() - since > view.duration_s:
+            if self._clock.monotonic() - since > min(view.duration_s, PATIENCE_S):
                 try:
                     return await self._take(raw, holder)
                 except Conflict:
@@ -71,7 +81,7 @@ class KubernetesLease:
             except Conflict:
                 continue
             return
-        raise LeaseLost(f"The lease {self._name} changes under our hands; somebody else is taking it.")
+        raise LeaseLost(f"The lease {self._name} changes under our hands; somebody else is taking it.", remedy=NOT_OURS)
 
     async def release(self, fence: Fence) -> None:
         try:
@@ -96,9 +106,22 @@ class KubernetesLease:
             now = f"held by {raw['spec'].get('holderIdentity') or 'nobody'}" if raw else "gone"
             raise LeaseLost(
                 f"The lease {self._name} is {now}; ours was epoch {fence.epoch}.",
-                remedy="Another Code Blue acts on this service now; this one stands down.",
+                remedy=NOT_OURS,
             )
         return raw
+
+    def _refuse_long(self, view: LeaseView) -> None:
+        believed = min(view.duration_s, BELIEVED_S)
+        passed = (self._clock.now() - view.renewed).total_seconds() if view.renewed else 0.0
+        left = min(believed - passed, believed)
+        if view.duration_s <= PATIENCE_S or left <= 0:
+            return
+        raise LeaseHeld(
+            f"{view.holder} acts on {self._platform.target} (epoch {view.epoch}): its lease {self._name} runs for "
+            f"another {left:.0f} s, if it is not renewed. Nothing was changed.",
+            remedy=f"Let it finish. If {view.holder} is gone for certain, remove its lease: "
+            f"`kubectl --namespace {self._platform.ref.namespace} delete lease {self._name}`.",
+        )
 
     def _free(self, raw: Json, holder: str, predecessor: str) -> bool:
         return raw["spec"].get("holderIdentity") in (None, "", holder, predecessor or None)
@@ -106,6 +129,13 @@ class KubernetesLease:
     async def _take(self, raw: Json | None, holder: str) -> Fence:
         stamped = await self._platform.epoch()
         epoch = max(_epoch(raw) if raw else 0, stamped) + 1
+        if epoch > INT32_MAX:
+            raise Refused(
+                f"The lease {self._name} has counted {epoch - 1} holders, and the API counts no further: somebody else "
+                "wrote that number. Nobody can get the right to act with it; nothing was changed.",
+                remedy=f"Find out who wrote it, then remove the lease: `kubectl --namespace "
+                f"{self._platform.ref.namespace} delete lease {self._name}`.",
+            )
         now = _micro(self._clock.now())
         spec = {
             "holderIdentity": holder,

@@ -28,7 +28,7 @@ from codeblue.adapters.kubernetes.runnable import Means
 from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_template
 from codeblue.adapters.kubernetes.usage import read_usage
 from codeblue.model.change import Change, Fence, Receipt
-from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Unreachable
+from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
 from codeblue.model.release import Mark, Revision, Template, Workload
 from codeblue.ports.clock import Clock
 from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
@@ -93,7 +93,7 @@ class KubernetesPlatform:
             updated=int(status.get("updatedReplicas") or 0),
             available=int(status.get("availableReplicas") or 0),
             template=self._read(spec["template"]),
-            epoch=_epoch(metadata),
+            epoch=_number(_label(metadata)) or 0,
             marks=newest(decode_marks((o["metadata"].get("annotations") or {}).get(MARKS, "")) for o in (raw, *sets)),
             owners=owners,
             run=notes.get(RUN, ""),
@@ -101,6 +101,7 @@ class KubernetesPlatform:
             surged=surged(notes.get(STRATEGY, ""), spec.get("strategy") or {}),
             strategy=json.dumps(spec.get("strategy") or {}, sort_keys=True),
             stalled=_stalled(status),
+            failure=_failure(status),
             pods=tuple(pod for pod in pods if pod is not None),
         )
 
@@ -195,11 +196,12 @@ class KubernetesPlatform:
         """Write a new lease epoch on the Deployment, so that patches of former epochs are refused from here on.
 
         Raises:
-            LeaseLost: a later epoch is there already. NotFound, Forbidden, Unreachable.
+            LeaseLost: a later epoch is there already. Refused: what is there is no epoch. NotFound, Forbidden,
+            Unreachable.
         """
-        while True:
+        for attempt in range(1, STAMPS + 1):
             raw = await self._deployment()
-            there = _epoch(raw["metadata"])
+            there = self._valid_epoch(raw["metadata"])
             if there == epoch:
                 return
             if there > epoch:
@@ -213,13 +215,23 @@ class KubernetesPlatform:
             try:
                 await self.api.json_patch(self._path, operations)
             except Conflict:
-                await self._clock.sleep(0.05)  # a status update came between; the caller's deadline bounds the loop
+                await self._clock.sleep(0.05 * attempt)  # a status update came between
                 continue
             return
+        raise Unreachable(
+            f"{self.target} changed {STAMPS} times while the epoch of our lease was being written on it. The right to "
+            "act is not established; nothing else was changed.",
+            remedy=f"See who writes to it without pause: `kubectl --namespace {self.ref.namespace} get deployment "
+            f"{self.ref.name} --watch --show-managed-fields -o yaml`.",
+        )
 
     async def epoch(self) -> int:
-        """The epoch stamped on the Deployment, 0 if there is none."""
-        return _epoch((await self._deployment())["metadata"])
+        """The epoch stamped on the Deployment, 0 if there is none.
+
+        Raises:
+            Refused: what is there is no epoch, or the last one that can be counted. NotFound, Forbidden, Unreachable.
+        """
+        return self._valid_epoch((await self._deployment())["metadata"])
 
     async def room(self, wanted: Template, replicas: int) -> Room:
         return await room_for(self.api, self.ref.namespace, parse(wanted), replicas)
@@ -265,12 +277,25 @@ class KubernetesPlatform:
         return True
 
     async def _lost(self, fence: Fence) -> None:
-        there = await self.epoch()
-        if there != fence.epoch:
+        there = _label((await self._deployment())["metadata"])
+        if there != str(fence.epoch):
+            carries = f"it carries epoch {there}" if there else f"its label {EPOCH} is gone"
             raise LeaseLost(
-                f"{self.target} refused our change: it carries epoch {there}, ours is {fence.epoch}.",
-                remedy="Another Code Blue acts on this service now; look at `codeblue status` there.",
+                f"{self.target} refused our change: {carries}, ours is {fence.epoch}.",
+                remedy="The right to act is no longer ours: the lease was taken over, changed or deleted. If another "
+                "Code Blue has it now, look at `codeblue status` there.",
             )
+
+    def _valid_epoch(self, metadata: Json) -> int:
+        epoch = _number(text := _label(metadata))
+        if epoch is None:
+            raise Refused(
+                f"{self.target} has the label {EPOCH}={text}, which is no epoch of Code Blue's: somebody else wrote "
+                "it. While it is there nobody can get the right to act; nothing was changed.",
+                remedy=f"Find out who wrote it, then remove it: `kubectl --namespace {self.ref.namespace} label "
+                f"deployment {self.ref.name} {EPOCH}-`.",
+            )
+        return epoch
 
     def _read(self, raw: Json) -> Template:
         return read_template(raw, self.ref.container, self.ref.version_env)
@@ -292,15 +317,27 @@ def _selector(raw: Json) -> str:
     return ",".join(parts)
 
 
-def _epoch(metadata: Json) -> int:
-    text = str((metadata.get("labels") or {}).get(EPOCH, "0"))
-    return int(text) if text.isdigit() else 0
+def _label(metadata: Json) -> str:
+    return str((metadata.get("labels") or {}).get(EPOCH, ""))
+
+
+def _number(label: str) -> int | None:
+    """The epoch that a label says (none: 0), None where it is no number or has no successor."""
+    text = label or "0"
+    return int(text) if text.isascii() and text.isdigit() and int(text) < INT32_MAX else None
 
 
 def _stalled(status: Json) -> str:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
             return str(condition.get("message") or "progress deadline exceeded")
+    return ""
+
+
+def _failure(status: Json) -> str:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return str(condition.get("message") or condition.get("reason") or "pods cannot be created")
     return ""
 
 

@@ -16,12 +16,16 @@ def live(raw: Json) -> bool:
 
 
 def read_pod(raw: Json, origins: Mapping[str, PodOrigin]) -> Pod | None:
-    """A pod of one of these ReplicaSets; None for a pod of somebody else that only shares the labels.
+    """A pod of one of these ReplicaSets, or of nobody; None for a pod of somebody else that only shares the labels.
+
+    Nobody's pod matches the selector and gets traffic, but what it was started from cannot be told and the controller
+    never replaces it: what `kubectl delete replicaset --cascade=orphan` leaves behind.
 
     The images are those of the pod itself, not of its ReplicaSet: admission can change them on the way.
     """
-    origin = origins.get(owner_of(raw))
-    if origin is None:
+    owner = owner_of(raw)
+    origin = origins.get(owner)
+    if owner and origin is None:
         return None
     status = raw.get("status") or {}
     if status.get("phase") in ("Succeeded", "Failed"):
@@ -33,8 +37,8 @@ def read_pod(raw: Json, origins: Mapping[str, PodOrigin]) -> Pod | None:
     return Pod(
         name=raw["metadata"]["name"],
         uid=raw["metadata"]["uid"],
-        template=origin.template.exact,
-        release=origin.template.release,
+        template=origin.template.exact if origin else "",
+        release=origin.template.release if origin else "",
         images=images_of(raw["spec"]),
         ready=conditions.get("Ready") == "True",
         terminating=bool(raw["metadata"].get("deletionTimestamp")),
