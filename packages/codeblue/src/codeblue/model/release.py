@@ -131,7 +131,6 @@ class Workload:
         template_manager: who last wrote the template, by field manager, or "".
         surged: the strategy that has to be put back after an all-at-once replacement, as the platform's text.
         strategy: how the platform replaces pods, as its own text; opaque to everybody but its adapter.
-        failure: why the controller cannot start pods (ReplicaFailure: a quota), in its own words; else "".
         stalled: the controller gave up on the rollout (ProgressDeadlineExceeded), with its message; else "".
         failure: the controller cannot create or delete pods (ReplicaFailure: a quota, a policy), with its message;
             else "".

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from codeblue.adapters.kubernetes.api import Json
 from codeblue.adapters.kubernetes.history import PodOrigin, owner_of
-from codeblue.adapters.kubernetes.template import images_of
+from codeblue.adapters.kubernetes.template import HASH_LABEL, images_of
 from codeblue.model.release import Pod
 
 
@@ -16,16 +16,18 @@ def live(raw: Json) -> bool:
 
 
 def read_pod(raw: Json, origins: Mapping[str, PodOrigin]) -> Pod | None:
-    """A pod of one of these ReplicaSets, or of nobody; None for a pod of somebody else that only shares the labels.
+    """A pod of one of these ReplicaSets, or one that such a ReplicaSet left behind; None for any other that only shares
+    the labels (behind the Service it is a stranger, see `Routing`).
 
-    Nobody's pod matches the selector and gets traffic, but what it was started from cannot be told and the controller
-    never replaces it: what `kubectl delete replicaset --cascade=orphan` leaves behind.
+    What `kubectl delete replicaset --cascade=orphan` leaves has the label of its template still and no owner: it gets
+    traffic, what it was started from cannot be told any more, and no controller ever replaces it.
 
     The images are those of the pod itself, not of its ReplicaSet: admission can change them on the way.
     """
     owner = owner_of(raw)
     origin = origins.get(owner)
-    if owner and origin is None:
+    left_behind = not owner and HASH_LABEL in (raw["metadata"].get("labels") or {})
+    if origin is None and not left_behind:
         return None
     status = raw.get("status") or {}
     if status.get("phase") in ("Succeeded", "Failed"):
