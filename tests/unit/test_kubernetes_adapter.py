@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -10,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.config.kubeconfig import KubeConfig
 
-from codeblue.adapters.kubernetes.api import PATCH_FAILED, Api
+from codeblue.adapters.kubernetes.api import PATCH_FAILED, Api, load_config
 from codeblue.adapters.kubernetes.history import REVISION, read_revisions
 from codeblue.adapters.kubernetes.lease import KubernetesLease
 from codeblue.adapters.kubernetes.marks import added, decode_marks, encode_marks, newest
 from codeblue.adapters.kubernetes.platform import KubernetesPlatform, surged
 from codeblue.adapters.kubernetes.ref import DeploymentRef, Via
 from codeblue.model.change import Change, Fence
-from codeblue.model.errors import Conflict, LeaseHeld, LeaseLost, Refused, Unreachable
+from codeblue.model.errors import Conflict, LeaseHeld, LeaseLost, Refused, Unreachable, UsageError
 from codeblue.model.release import Mark, Standing, Template
 from codeblue.testing.clock import VirtualClock
 
@@ -300,3 +301,12 @@ async def test_a_foreign_lease_that_nobody_renewed_for_ten_minutes_is_watched_an
     assert fence.epoch == 5
     assert waited <= clock.monotonic() <= waited + 2
     assert written[0]["holderIdentity"] == "me"
+
+
+def test_a_context_without_a_user_is_an_error_of_the_kubeconfig(tmp_path: Path) -> None:
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
+    config = {"clusters": [cluster], "contexts": [{"name": "prod", "context": {"cluster": "c"}}], "users": []}
+    file = tmp_path / "config"
+    file.write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="names no user"):
+        load_config("prod", file)

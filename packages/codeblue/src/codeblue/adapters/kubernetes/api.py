@@ -49,6 +49,8 @@ def _single(config: KubeConfig, context: str | None, where: str) -> SingleConfig
     single = config.get(context)
     if single is None:  # only with neither a context nor a current one
         raise ConfigError(f"no context in {where}")
+    if single.user is None:
+        raise ConfigError("it names no user")
     return single
 
 

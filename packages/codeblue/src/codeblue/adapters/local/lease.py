@@ -116,7 +116,7 @@ class LocalLease:
                 raise LeaseLost(
                     f"The lease of {self._layout.directory} is held by {now['holder'] or 'nobody'} in epoch "
                     f"{now['epoch']}; ours was epoch {fence.epoch}.",
-                    remedy="Another Code Blue acts on this service now; this one stands down.",
+                    remedy="It was taken over, changed or deleted: find out who acts now; this one stands down.",
                 )
             self._write(fence.holder, fence.epoch, now["beat"] + 1)
 

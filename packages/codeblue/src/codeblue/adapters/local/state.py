@@ -94,7 +94,7 @@ class State:
         if fence.epoch != self.epoch:
             raise LeaseLost(
                 f"{self.name} refused our change: it carries epoch {self.epoch}, ours is {fence.epoch}.",
-                remedy="Another Code Blue acts on this service now; look at `codeblue status` there.",
+                remedy="It was taken over, changed or deleted: find out who acts now, `codeblue status` there tells.",
             )
         if change.precondition != str(self.version):
             raise Conflict(
