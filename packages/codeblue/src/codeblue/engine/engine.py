@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos._error import DBOSException
+from sqlalchemy import event
+from sqlalchemy.engine import Engine as SqlEngine
 from sqlalchemy.exc import SQLAlchemyError
 
 from codeblue.engine.executor import StepResult
@@ -54,6 +58,7 @@ class Engine:
             "log_level": "CRITICAL",
             "notification_listener_polling_interval_sec": 0.5,
         }
+        _older_sqlite()
         try:
             DBOS(config=config)
             DBOS.launch()
@@ -106,6 +111,20 @@ class Engine:
         finally:
             if self._loop is not None:  # DBOS may run a recovered workflow in a loop of its own
                 self._loop.call_soon_threadsafe(self._over.set)
+
+
+def _older_sqlite() -> None:
+    """Give SQLite before 3.42 the milliseconds that DBOS asks it for.
+
+    DBOS concludes from Python 3.12 that SQLite is that new, and cannot make its tables where it is not (Debian 12).
+    """
+    if sqlite3.sqlite_version_info >= (3, 42):
+        return
+
+    @event.listens_for(SqlEngine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.create_function("unixepoch", 1, lambda _: time.time())
 
 
 @DBOS.workflow(name="run")
