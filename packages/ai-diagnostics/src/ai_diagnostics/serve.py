@@ -91,10 +91,9 @@ def _prepare(settings: Settings) -> None:
         try:
             prepare(settings)
             code = 0
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  # told here; the child's code says it to the parent
             log("store_not_prepared", **where(error))
-            raise
-        finally:
+        finally:  # a fork must not run what the parent has registered for its end
             os._exit(code)
     deadline = time.monotonic() + _PREPARE_S
     while os.waitpid(pid, os.WNOHANG) == (0, 0):

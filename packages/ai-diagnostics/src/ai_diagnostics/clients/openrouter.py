@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ai_diagnostics.clients import UpstreamError, get_json, send_json
 from ai_diagnostics.settings import Upstream
@@ -53,14 +53,15 @@ class OpenRouter:
             },
         }
         url = f"{self.upstream.url}/chat/completions"
-        answer = await send_json(
+        # Any: whatever is not of this form raises below, and is told as an invalid answer
+        answer: Any = await send_json(
             self.http, SYSTEM, "POST", url, body=body, headers=self._headers(), timeout_s=self.timeout_s
         )
         if isinstance(answer, dict) and "error" in answer:  # OpenRouter reports some failures with status 200
             raise UpstreamError(SYSTEM, "status", "an error inside a 200")
         try:
-            choice = answer["choices"][0]  # type: ignore[index, call-overload]
-            text, ended, model_used = choice["message"]["content"], choice["finish_reason"], answer["model"]  # type: ignore[index, call-overload]
+            choice = answer["choices"][0]
+            text, ended, model_used = choice["message"]["content"], choice["finish_reason"], answer["model"]
         except (KeyError, IndexError, TypeError):
             raise UpstreamError(SYSTEM, "invalid", "no choices[0].message.content") from None
         if ended != "stop" or not isinstance(text, str) or not isinstance(model_used, str):

@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ai_diagnostics.control import now
 from ai_diagnostics.settings import Settings
@@ -61,7 +61,8 @@ class Report:
 
 
 Run = Callable[[argparse.Namespace, Settings], Report]
-Subparsers = argparse._SubParsersAction  # the type has no public name
+#: The type has no public name, and takes its parameter only where it is not evaluated.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def verdict(problems: Sequence[str]) -> Verdict:

@@ -17,7 +17,7 @@ from ai_diagnostics.store import ControlStore, open_control
 _POLL_S = 0.2
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     kinds: tuple[tuple[str, Kind], ...] = (("flags", "flag"), ("modes", "mode"))
     for verb, kind in kinds:

@@ -14,7 +14,7 @@ from ai_diagnostics.settings import Settings
 from ai_diagnostics.store import BUCKET_S, open_control
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = verbs.add_parser("error-rate", parents=[common], help="failed requests since a moment")
     when = parser.add_mutually_exclusive_group()

@@ -14,7 +14,7 @@ from ai_diagnostics.settings import Settings
 from ai_diagnostics.store import StoreError, open_control, open_data
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     texts = {"db": ("database and Redis", database), "external": ("OpenRouter, RxNorm, FHIR, lab", external)}
     for verb, (text, run) in texts.items():

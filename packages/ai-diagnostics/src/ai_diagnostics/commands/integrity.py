@@ -10,7 +10,7 @@ from ai_diagnostics.settings import Settings
 from ai_diagnostics.store import open_data
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = verbs.add_parser("integrity", parents=[common], help="read every document and say what is wrong")
     parser.add_argument("--baseline", type=float, metavar="N", help="requests a day, instead of the mean of the past")

@@ -10,7 +10,7 @@ from ai_diagnostics.settings import Settings
 from ai_diagnostics.store import open_control, open_data
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     actions = verbs.add_parser("migrate", help="move or check the schema").add_subparsers(dest="action", required=True)
     up = actions.add_parser("up", parents=[common], help="also makes stores that do not exist yet")

@@ -29,7 +29,7 @@ from ai_diagnostics.workflow import Workflow, WorkflowFailed
 _SCOPES = ["diagnostics:read", "diagnostics:write"]
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = verbs.add_parser("smoke", parents=[common], help="a synthetic patient through the whole workflow")
     parser.add_argument("--url", help="through this running service instead of in this process")

@@ -10,7 +10,7 @@ from ai_diagnostics.commands import Report, Subparsers, UsageError
 from ai_diagnostics.settings import Settings
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     maker = verbs.add_parser("token", parents=[common], help="make a JWT with the configured key")
     maker.add_argument("--subject", required=True)

@@ -11,7 +11,7 @@ from ai_diagnostics.settings import Settings
 from ai_diagnostics.store import open_control
 
 
-def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:  # type: ignore[type-arg]
+def register(verbs: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = verbs.add_parser("verify-rollback", parents=[common], help="release, schema, health, flags, workflow")
     parser.add_argument("--version", required=True, metavar="V", help="the release that every process must be")
