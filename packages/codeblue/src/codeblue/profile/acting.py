@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from codeblue.profile.section import Section
-from codeblue.profile.units import Fraction, Seconds
+from codeblue.profile.units import Fraction, Seconds, duration, percentage
 
 Mode = Literal["observe", "ask", "act"]
 Policy = Literal["safe", "literal"]
@@ -15,33 +15,32 @@ class Verify(Section):
     """When a recovery counts as verified (R11, R39–R46)."""
 
     checks: int = Field(default=10, ge=1, le=100, description="Health checks after a rollback, at most (1 to 100).")
-    every: Seconds = Field(
-        default=10.0,
+    every: Seconds = duration(
+        "10s",
         ge=0.1,
         le=300,
         description="Time between two checks (100ms to 5m).",
-        json_schema_extra={"default": "10s"},
     )
-    stable_for: Seconds = Field(
-        default=30.0,
+    stable_for: Seconds = duration(
+        "30s",
         ge=0,
         le=3600,
         description="How long everything must stay healthy without a gap (0s to 1h).",
-        json_schema_extra={"default": "30s"},
     )
     latency_samples: int = Field(default=10, ge=1, le=1000, description="Health requests that are timed (1 to 1000).")
-    latency_p95: Seconds = Field(
-        default=2.0,
+    latency_p95: Seconds = duration(
+        "2s",
         ge=0.001,
         le=300,
         description="Limit of their 95th percentile (1ms to 5m).",
-        json_schema_extra={"default": "2s"},
     )
-    error_rate: Fraction = Field(
-        default=0.05, description="Limit of the share of failed requests.", json_schema_extra={"default": "5 %"}
+    error_rate: Fraction = percentage(
+        "5 %",
+        description="Limit of the share of failed requests.",
     )
-    memory: Fraction = Field(
-        default=0.95, description="Limit of working set ÷ memory limit, per pod.", json_schema_extra={"default": "95 %"}
+    memory: Fraction = percentage(
+        "95 %",
+        description="Limit of working set ÷ memory limit, per pod.",
     )
 
 
@@ -61,12 +60,11 @@ class Budget(Section):
     """How many automatic rollbacks are tried before only people decide (R10)."""
 
     rollbacks: int = Field(default=2, ge=1, le=100, description="Automatic rollbacks (1 to 100) …")
-    per: Seconds = Field(
-        default=3600.0,
+    per: Seconds = duration(
+        "1h",
         ge=60,
         le=7 * 86400,
         description="… within this time (1m to 7d).",
-        json_schema_extra={"default": "1h"},
     )
 
 
@@ -74,12 +72,11 @@ class Triggers(Section):
     """When Code Blue acts by itself (R4–R10)."""
 
     health: HealthTrigger = Field(default=HealthTrigger(), description="Failed health checks in a row (R4).")
-    cooldown: Seconds = Field(
-        default=600.0,
+    cooldown: Seconds = duration(
+        "10m",
         ge=0,
         le=86400,
         description="Pause after an automatic action (0s to 1d).",
-        json_schema_extra={"default": "10m"},
     )
     budget: Budget = Field(default=Budget(), description="Limit of automatic rollbacks.")
     recent_change: Annotated[Seconds, Field(ge=1, le=30 * 86400)] | None = Field(
@@ -95,12 +92,11 @@ class Triggers(Section):
 class QuickRollback(Section):
     """R11: one budget for the whole run."""
 
-    deadline: Seconds = Field(
-        default=300.0,
+    deadline: Seconds = duration(
+        "300s",
         ge=10,
         le=300,
         description="Limit of the whole run (10s to 5m).",
-        json_schema_extra={"default": "300s"},
     )
     at_once: bool = Field(
         default=False, description="Replace all pods at once (`--surge`): faster, needs room for twice the pods."
@@ -116,22 +112,20 @@ class Runbooks(Section):
 class KnownGood(Section):
     """When a release has proven itself (B2)."""
 
-    soak: Seconds = Field(
-        default=600.0,
+    soak: Seconds = duration(
+        "10m",
         ge=0,
         le=7 * 86400,
         description="Healthy time without a gap until it is known-good (0s to 7d).",
-        json_schema_extra={"default": "10m"},
     )
 
 
 class Lease(Section):
     """The right to act on the service, kept in its platform."""
 
-    duration: Seconds = Field(
-        default=15.0,
+    duration: Seconds = duration(
+        "15s",
         ge=5,
         le=60,
         description="How long it holds without renewal (5s to 60s).",
-        json_schema_extra={"default": "15s"},
     )

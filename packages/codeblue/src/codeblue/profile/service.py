@@ -10,7 +10,7 @@ from pydantic.functional_validators import AfterValidator
 from codeblue.profile.refusal import refusal
 from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.text import HttpUrl, Name, UrlPath
-from codeblue.profile.units import Seconds
+from codeblue.profile.units import Seconds, duration
 
 Via = Literal["auto", "direct", "apiserver", "url"]
 CommandName = Literal["database_health", "external_health", "flags_status", "smoke", "verify_rollback"]
@@ -93,19 +93,17 @@ class Health(Section):
     """How an attempt in the sense of R4 is made: one round of probes."""
 
     path: UrlPath = Field(default="/api/health", description="Path of the shallow health answer.")
-    interval: Seconds = Field(
-        default=10.0,
+    interval: Seconds = duration(
+        "10s",
         ge=0.1,
         le=3600,
         description="Time from one round to the next (100ms to 1h).",
-        json_schema_extra={"default": "10s"},
     )
-    timeout: Seconds = Field(
-        default=5.0,
+    timeout: Seconds = duration(
+        "5s",
         ge=0.05,
         le=300,
         description="Limit of one probe (50ms to 5m), at most the interval.",
-        json_schema_extra={"default": "5s"},
     )
     via: Via = Field(
         default="auto",

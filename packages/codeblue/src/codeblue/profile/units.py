@@ -4,9 +4,9 @@
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from codeblue.profile.refusal import refusal
 
@@ -76,3 +76,15 @@ Fraction = Annotated[
     BeforeValidator(parse_percent),
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,6})? ?%$"}),
 ]
+
+
+def duration(default: str, *, description: str, ge: float, le: float) -> Any:
+    """A field of `Seconds`, with its default as a profile would state it; limits in seconds."""
+    return Field(
+        default=parse_duration(default), ge=ge, le=le, description=description, json_schema_extra={"default": default}
+    )
+
+
+def percentage(default: str, *, description: str) -> Any:
+    """A field of `Fraction`, with its default as a profile would state it."""
+    return Field(default=parse_percent(default), description=description, json_schema_extra={"default": default})
