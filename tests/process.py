@@ -9,12 +9,11 @@ import queue
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
+from testbed.cluster import wait_until
 
 T = TypeVar("T")
 CLEAN = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
@@ -27,15 +26,8 @@ def stopped(pid: int) -> bool:
 
 
 def until(what: str, look: Callable[[], T], limit_s: float = 30.0) -> T:
-    """Ask until the answer is true; fail with its name when the limit is over."""
-    deadline = time.monotonic() + limit_s
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {limit_s:g} s: {what}; last answer {found!r}")
-        time.sleep(0.05)
+    """Ask until the answer is true, and give it. Raises TimeoutError with `what` and the last answer."""
+    return wait_until(what, look, timeout_s=limit_s)
 
 
 class Process:
