@@ -43,7 +43,7 @@ def test_a_state_directory_that_cannot_be_is_a_dependency_that_cannot_be_had(tmp
 
 @pytest.mark.parametrize(
     ("directory", "code", "words"),
-    [("./loop", 2, "lead round in a circle"), ("./file", 4, "File exists"), (LONG, 2, "File name too long")],
+    [("./loop", 2, "Too many levels of symbolic links"), ("./file", 4, "File exists"), (LONG, 2, "File name too long")],
 )
 def test_a_place_where_no_workload_can_be(tmp_path: Path, directory: str, code: int, words: str) -> None:
     home = located(tmp_path, platform=directory)

@@ -379,11 +379,15 @@ def demo(
 
 def _resolved(directory: Path) -> Path:
     try:
-        return directory.resolve()
-    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead round in a circle (before Python 3.13)
+        found = Path(os.path.realpath(directory))
+        with contextlib.suppress(FileNotFoundError):
+            found.stat()
+    except OSError as error:
         raise UsageError(
-            f"The directory {str(directory)!r} cannot be had: {error}.", remedy="Name another one with --directory."
+            f"The directory {str(directory)!r} cannot be had: {error.strerror}.",
+            remedy="Name another one with --directory.",
         ) from error
+    return found
 
 
 def retold(sentence: str) -> str:

@@ -60,7 +60,7 @@ def _text(path: Path) -> str:
 
 
 def _json(text: str) -> Any:
-    """The value of a JSON text, None for what is none: as YAML it gets its error with the place."""
+    """The value of a JSON text, None for what is none or too deep: as YAML it gets its error."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -69,9 +69,16 @@ def _json(text: str) -> Any:
         return found
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        value = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError):
         return None
+    return None if _deeper(value, MAX_DEPTH) else value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether more mappings and lists than this lie in one another."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inside is not None and (levels == 0 or any(_deeper(each, levels - 1) for each in inside))
 
 
 def _yaml(path: Path, text: str) -> Any:

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,16 @@ class Layout:
 
     def __init__(self, directory: Path) -> None:
         try:
-            self.directory = directory.resolve()
-            self.directory.exists()
+            self.directory = Path(os.path.realpath(directory))
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self.directory.stat()
         except PermissionError as error:
             raise Forbidden(
                 f"{directory} may not be looked at by this user.", remedy="Run as the user who started it."
             ) from error
-        except (OSError, RuntimeError) as error:  # RuntimeError: links that lead round in a circle (before Python 3.13)
-            why = error.strerror if isinstance(error, OSError) else "its links lead round in a circle"
+        except OSError as error:
             raise UsageError(
-                f"The directory {str(directory)!r} cannot be had: {why}.", remedy="Correct platform.directory."
+                f"The directory {str(directory)!r} cannot be had: {error.strerror}.", remedy="Correct platform.directory."
             ) from error
         if not _PLAIN.fullmatch(str(self.directory)):
             raise UsageError(
