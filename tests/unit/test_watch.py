@@ -19,7 +19,7 @@ from codeblue.record.runs import RunState
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.recovery import Request as VerifyRequest
 from codeblue.testing.memory_cluster import Behaviour, memory_template
-from codeblue.watch import ACTOR, Watch
+from codeblue.watch.loop import ACTOR, Watch
 
 PROFILE = """\
 health: {{interval: 10s, timeout: 5s}}

@@ -10,7 +10,7 @@ from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
 from codeblue.engine.state import Owner
 from codeblue.model.errors import CodeBlueError, LeaseHeld, LeaseLost, Temporary
-from codeblue.watch import Watch
+from codeblue.watch.loop import Watch
 from codeblue.wiring import App, engine_database, holder_name
 
 #: How often stored commands (a requested run, an approval) are looked for.

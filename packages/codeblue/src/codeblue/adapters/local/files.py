@@ -45,7 +45,8 @@ class Layout:
             ) from error
         except OSError as error:
             raise UsageError(
-                f"The directory {str(directory)!r} cannot be had: {error.strerror}.", remedy="Correct platform.directory."
+                f"The directory {str(directory)!r} cannot be had: {error.strerror}.",
+                remedy="Correct platform.directory.",
             ) from error
         if not _PLAIN.fullmatch(str(self.directory)):
             raise UsageError(
