@@ -1,5 +1,6 @@
 """The loop: every cycle is one sentence, and this is what it says and does."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,9 +9,8 @@ from tests.unit.profile.faults import LOCAL
 from tests.unit.world import PERSON, Lab
 
 from codeblue.engine.runs import make_plan
-from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
+from codeblue.model.errors import Forbidden, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
-from codeblue.model.health import Outcome
 from codeblue.model.release import Standing
 from codeblue.profile.load import load_text
 from codeblue.record.chain import broken_at
@@ -377,8 +377,8 @@ async def test_a_known_good_release_that_fails_is_for_people(bench: Bench) -> No
     sentences = await bench.story(6)
     incident = bench.incident
     for sentence in sentences[3:]:
-        assert sentence.startswith(f"incident {incident.id}: no rollback: no recent change can be the cause: ")
-        assert "; nobody is paged by this version: a person must decide; trigger: R4: " in sentence
+        assert sentence.startswith(f"incident {incident.id}: no change: no recent change can be the cause: ")
+        assert "; trigger: R4: " in sentence
     assert bench.count("incident.decided") == 1
     assert bench.count("run.requested") == 0
     bench.sick("2.0", 200)
@@ -443,12 +443,12 @@ async def test_a_second_bad_release_within_the_cooldown_is_paged_and_after_it_ro
     await bench.deploy("3.0", settle_s=20.0)
     bench.sick("3.0")
     sentences = await bench.story(5)
-    assert "no rollback: cooldown: the last automatic rollback ended" in sentences[3]
+    assert "no change: cooldown: the last automatic rollback ended" in sentences[3]
     assert len(bench.incidents) == 2
     while "rolling back" not in sentences[-1]:
         sentences += await bench.story(1)
         assert len(sentences) < 80
-    ended = bench.watch.past_rollbacks()[0]
+    ended = bench.watch.incidents.past_rollbacks()[0].ended
     assert (bench.clock.now() - ended).total_seconds() >= 600
     assert bench.count("incident.decided") == 3
 
@@ -535,4 +535,41 @@ async def test_without_a_service_a_ready_pod_is_the_sign_of_life(bench: Bench) -
     bench.cluster.behave("1.0", Behaviour(ready_after_s=None))
     await bench.cycles(3)
     assert "4 consecutive failures > 3: 0 of 3 pods are ready" in await bench.cycle()
-    assert bench.watch.rounds[-1].outcome is Outcome.BREACH
+
+
+def declare(bench: Bench, trigger: str) -> str:
+    """What `codeblue incident declare` leaves."""
+    data = {"severity": "SEV1", "trigger": trigger, "why": "seen by a person", "began": bench.clock.now().isoformat()}
+    bench.record.append(Draft("incident.opened", PERSON, data, incident="inc-declared"))
+    return "inc-declared"
+
+
+@pytest.mark.req("R9")
+async def test_a_declared_incident_freezes_every_change_until_a_person_closes_it(bench: Bench) -> None:
+    await bench.bad_release()
+    id_ = declare(bench, "regulatory")
+    assert (await bench.cycle()).startswith(f"incident {id_}, regulatory, declared by {PERSON}: freeze: ")
+    sentences = await bench.cycles(8)
+    assert any("asks to roll back" in s for s in sentences)
+    [run] = bench.runs.unfinished()
+    waits = asyncio.create_task(bench.execute(run.id))
+    assert "waits for an approval" in (await bench.cycles(2))[-1]
+    assert bench.cluster.accepted == []
+    plan = await make_plan("quick_rollback", Request(), bench.world)
+    with pytest.raises(Refused, match="waits for an approval"):
+        bench.runs.request(plan, actor=PERSON, reason="by hand")
+    assert next(i for i in bench.incidents if i.id == id_).state == "open", "health closes no declared incident"
+    bench.record.append(Draft("incident.resolved", PERSON, {"reason": "cleared"}, incident=id_))
+    bench.record.append(Draft("run.abort_requested", PERSON, {}, run=run.id))
+    assert (await waits).state is RunState.ABORTED
+    assert not bench.watch.incidents.frozen()
+
+
+@pytest.mark.req("R1b")
+async def test_a_scale_down_is_no_outage(bench: Bench) -> None:
+    bench.good("1.0")
+    bench.cluster.scale(0)
+    await bench.clock.sleep(5)
+    sentences = await bench.cycles(8)
+    assert sentences[-1] == "scaled down: api has 0 replicas by its own specification; no trigger counts (R1b)"
+    assert bench.incidents == []

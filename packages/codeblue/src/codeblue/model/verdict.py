@@ -16,12 +16,14 @@ class Verdict:
         outcome: ok, breach or unknown.
         why: the arithmetic, checkable by hand: "4 consecutive failures > 3".
         final: asking again will not change it within this run; a waiting check stops at once.
+        pods: the pods that a breach is about, where it is about some and not about the release; else none.
     """
 
     rule: str
     outcome: Outcome
     why: str
     final: bool = False
+    pods: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -32,30 +34,74 @@ class Action(StrEnum):
     """What can be decided (B4)."""
 
     NONE = "none"
+    FREEZE = "freeze"
     ROLLBACK = "rollback"
+    ROLLBACK_WITH_DATA = "rollback_with_data"
+    DISABLE_FLAGS = "disable_flags"
+    REPLACE_POD = "replace_pod"
     PAGE_ONLY = "page_only"
+
+    @property
+    def words(self) -> str:
+        """Its name for people."""
+        return self.value.replace("_", " ")
+
+    @property
+    def verb(self) -> str:
+        """What somebody does who does it ("would …")."""
+        return _VERBS.get(self, self.words)
+
+    @property
+    def doing(self) -> str:
+        """What somebody is at who does it."""
+        first, _, rest = self.verb.partition(" ")
+        return f"{first.removesuffix('e')}ing {rest}".strip()
+
+
+_VERBS = {
+    Action.ROLLBACK: "roll back",
+    Action.ROLLBACK_WITH_DATA: "roll back with the data",
+    Action.DISABLE_FLAGS: "disable the flags",
+    Action.REPLACE_POD: "replace the pod",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that could be done, with what speaks for it and what against it."""
+
+    action: Action
+    reasons_for: tuple[str, ...]
+    reasons_against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision with the reasons for it and against it, so that anybody can check it by hand."""
+    """One decision with the reasons for it and against it, so that anybody can check it by hand.
+
+    Attributes:
+        reasons_against: for PAGE_ONLY, what spoke against each thing that could have been done.
+        verdicts: of all triggers.
+        options: everything that was considered, the chosen one among it.
+        pods: whom REPLACE_POD is about.
+    """
 
     action: Action
     at: datetime
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    options: tuple[Option, ...] = ()
+    pods: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
-        """The decision in one line. It does not claim a page: this version sends none."""
+        """The decision in one line."""
         reasons, against = ", ".join(self.reasons_for), ", ".join(self.reasons_against)
         match self.action:
             case Action.NONE:
                 return f"nothing to do: {reasons}"
-            case Action.ROLLBACK:
-                return f"rollback: {reasons}"
             case Action.PAGE_ONLY:
-                return (
-                    f"no rollback: {against}; nobody is paged by this version: a person must decide; trigger: {reasons}"
-                )
+                return f"no change: {against or 'nothing here would help'}; trigger: {reasons}; a person must decide"
+            case _:
+                return f"{self.action.words}: {reasons}"

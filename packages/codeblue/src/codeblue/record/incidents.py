@@ -52,6 +52,11 @@ class IncidentView:
     notes: tuple[str, ...] = ()
     report: str = ""
 
+    @property
+    def declared(self) -> bool:
+        """Whether a person opened it (R9): then only a person closes it."""
+        return self.actor.startswith("person:")
+
 
 def fold_incidents(events: Iterable[Event]) -> dict[str, IncidentView]:
     """All incidents among the events, oldest first. Raises Damaged: an event does not say what it must."""
@@ -73,6 +78,20 @@ def open_incident(events: Iterable[Event]) -> IncidentView | None:
     return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
 
 
+def frozen_by(events: Iterable[Event]) -> str:
+    """The id of an open incident because of which every change needs an approval (R9), "" without one.
+
+    Raises as `fold_incidents`.
+    """
+    for incident in fold_incidents(events).values():
+        if incident.state == "open" and incident.decision is not None and incident.decision["action"] == "freeze":
+            return incident.id
+    return ""
+
+
+_DONE = {"rollback": "rolled back", "replace_pod": "replaced the pod", "disable_flags": "disabled the flags"}
+
+
 def decision_in_words(decision: Mapping[str, Any]) -> str:
     """What was decided, and whether anything follows from it: nobody may take the wish for the deed.
 
@@ -83,14 +102,19 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
         KeyError, TypeError: it does not say what it must.
     """
     action, mode = text(decision, "action"), decision.get("mode")
-    why = text(decision, "sentence").removeprefix(f"{action}: ")
+    words = action.replace("_", " ")
+    why = text(decision, "sentence").removeprefix(f"{words}: ").removeprefix(f"{action}: ")
     if action == "page_only":
-        return f"no rollback: {why}; a person must decide"
-    if action == "rollback" and mode == "observe":
-        return f"would have rolled back (mode observe): nothing was changed: {why}"
-    if action == "rollback" and mode == "ask":
-        return f"rollback once a person approves (mode ask): {why}"
-    return f"{action}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
+        return (
+            f"no change: {why.removeprefix('no change: ').removesuffix('; a person must decide')}; a person must decide"
+        )
+    if action == "freeze":
+        return f"freeze: {why}"
+    if mode == "observe":
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed: {why}"
+    if mode == "ask":
+        return f"{words} once a person approves (mode ask): {why}"
+    return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
 
 
 def _opened(event: Event) -> IncidentView:

@@ -12,6 +12,7 @@ from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
 from codeblue.ports.record import RecordStore
 from codeblue.ports.reports import Reports
+from codeblue.ports.signals import Signals
 from codeblue.profile.model import Profile
 
 Seen = TypeVar("Seen")
@@ -29,6 +30,7 @@ class World:
     reports: Reports
     clock: Clock
     profile: Profile
+    signals: Signals
 
 
 class Step(ABC):
