@@ -566,10 +566,66 @@ async def test_a_declared_incident_freezes_every_change_until_a_person_closes_it
 
 
 @pytest.mark.req("R1b")
-async def test_a_scale_down_is_no_outage(bench: Bench) -> None:
-    bench.good("1.0")
+async def test_a_scale_down_is_no_outage_until_it_lasts_too_long(bench: Bench) -> None:
     bench.cluster.scale(0)
     await bench.clock.sleep(5)
-    sentences = await bench.cycles(8)
-    assert sentences[-1] == "scaled down: api has 0 replicas by its own specification; no trigger counts (R1b)"
+    sentences = await bench.cycles(20)
+    until = "no trigger counts until 2026-01-05 04:15:05 UTC"
+    assert sentences[-1] == f"inhibited: scale-down by watch: api has 0 replicas by its own specification; {until}"
     assert bench.incidents == []
+    bench.watch = Watch(bench.runs, bench)  # a daemon that is started anew knows it as well
+    await bench.clock.sleep(3600 - 205)
+    assert "no trigger counts" in await bench.cycle()
+    assert bench.incidents == []
+    await bench.cycles(2)
+    assert bench.incident.trigger == "inhibition"
+    assert "expired 5 s ago at 2026-01-05 04:15:05 UTC and was not released" in bench.incident.why
+    await bench.story(10)
+    assert [r.runbook for r in bench.runs.unfinished()] == []
+    assert bench.cluster.accepted == [], "no release would serve with 0 replicas"
+    bench.cluster.scale(3)
+    await bench.story(10)
+    assert bench.incident.state == "mitigated"
+    assert [e.data["kind"] for e in bench.events("inhibition.released")] == ["scale-down"]
+
+
+@pytest.mark.req("R1b")
+async def test_what_a_person_inhibits_fires_not_and_is_released(bench: Bench) -> None:
+    await bench.bad_release()
+    expires = (bench.clock.now() + timedelta(minutes=5)).isoformat()
+    data = {"kind": "declared", "why": "a load test", "expires": expires}
+    bench.record.append(Draft("inhibition.begun", PERSON, data))
+    sentences = await bench.cycles(8)
+    assert all(f"inhibited: declared by {PERSON}: a load test" in s for s in sentences)
+    assert bench.incidents == []
+    bench.record.append(Draft("inhibition.released", PERSON, {"kind": "declared", "why": "by hand"}))
+    assert "rolling back" in await bench.cycle()
+
+
+@pytest.mark.req("B5")
+async def test_without_signals_people_are_told_once_and_nothing_changes(bench: Bench) -> None:
+    bench.signals.unknown = {"prometheus": "connection refused"}
+    sentences = await bench.story(30)
+    assert bench.incidents == []
+    assert all(s.startswith("ok: ") for s in sentences)
+    await bench.story(30)
+    assert bench.incident.trigger == "signals"
+    assert bench.incident.why == "no signal for 301 s > 300 s: prometheus: connection refused"
+    assert bench.incident.state == "open"
+    assert bench.cluster.accepted == []
+    bench.signals.unknown = {}
+    await bench.story(10)
+    assert bench.incident.state == "mitigated"
+
+
+@pytest.mark.req("B5")
+async def test_a_release_that_is_bad_while_the_signals_are_away_is_rolled_back(bench: Bench) -> None:
+    bench.signals.unknown = {"prometheus": "connection refused"}
+    await bench.story(40)
+    assert bench.incident.trigger == "signals"
+    await bench.bad_release()
+    await bench.story(8)
+    assert [c.kind for c in bench.cluster.accepted] == ["template"]
+    decision = bench.incidents[0].decision
+    assert decision is not None
+    assert decision["action"] == "rollback"

@@ -21,6 +21,7 @@ VERBS = {
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
     "incident": ("codeblue.cli.incident:app", "List, show, note and resolve incidents; write reports."),
+    "inhibit": ("codeblue.cli.inhibit:app", "Let no trigger fire for a while; end that."),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
     "audit": ("codeblue.cli.audit:app", "Verify the chain of the record; adopt a record."),
 }

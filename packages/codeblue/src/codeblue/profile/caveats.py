@@ -8,7 +8,7 @@ from codeblue.profile.model import Profile
 from codeblue.profile.platform import Kubernetes
 
 #: Keys that are part of the format and that nothing reads yet; a test finds one that is read, and one that is missing.
-UNREAD: Final = ("contacts", "pages", "triggers.recent_change")
+UNREAD: Final = ("contacts", "pages")
 
 #: What is asked through the Service, and so of nobody where the profile names none (tier 0, R1c).
 _THROUGH_THE_SERVICE: Final = (
@@ -41,7 +41,7 @@ class Caveat:
 
 def caveats(profile: Profile) -> tuple[Caveat, ...]:
     """Everything that this profile must not be relied on for. Never empty: nobody is paged by this version (R2, R3)."""
-    return (_paging(profile), *_recent_change(profile), *_tier_0(profile))
+    return (_paging(profile), *_tier_0(profile))
 
 
 def _paging(profile: Profile) -> Caveat:
@@ -56,15 +56,6 @@ def _paging(profile: Profile) -> Caveat:
         " ".join(parts),
         "Keep the paging that you have; incidents stand in `codeblue status` and in the output of `codeblue serve`.",
     )
-
-
-def _recent_change(profile: Profile) -> Iterator[Caveat]:
-    if profile.triggers.recent_change is not None:
-        yield Caveat(
-            ("triggers.recent_change",),
-            "triggers.recent_change is not used by this version: how old a change is makes no difference.",
-            "Delete the key; a release that soaked healthy (known_good.soak) is not blamed.",
-        )
 
 
 def _tier_0(profile: Profile) -> Iterator[Caveat]:

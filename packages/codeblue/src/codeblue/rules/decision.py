@@ -7,10 +7,15 @@ from datetime import datetime, timedelta
 from codeblue.model.health import Outcome
 from codeblue.model.release import Standing, Workload
 from codeblue.model.verdict import Action, Decision, Option, Verdict
+from codeblue.rules.blindness import BLIND
+from codeblue.rules.inhibition import OVERDUE
 from codeblue.rules.known_good import Choice
 
 #: The trigger that a dead provider of the model fires as well as a bad release (D20).
 AI_FAILURES = "R8"
+
+#: What fires about us and not about the service: nothing that could be done to the service answers it.
+OURS = frozenset({BLIND, OVERDUE})
 
 #: How often one release may be rolled back by itself: one that keeps coming back has somebody who brings it (flapping).
 FLAPS = 2
@@ -111,7 +116,7 @@ def _told(verdict: Verdict) -> str:
 
 def _rollback(situation: Situation) -> Option | None:
     """Going back helps against what the release brought: every trigger that is not about single pods."""
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.pods]
+    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.pods and v.rule not in OURS]
     if not about:
         return None
     against = (
@@ -159,6 +164,8 @@ def _replace(situation: Situation) -> Option | None:
 def _against_cause(situation: Situation) -> tuple[str, ...]:
     """A known-good release did not become bad by itself: the cause is elsewhere, and going back cannot help (R10)."""
     workload, limits = situation.workload, situation.limits
+    if workload.desired == 0:
+        return ("it is scaled to 0 replicas: no release would serve",)
     if limits.literal:
         return ()
     if workload.standing(workload.template) is Standing.KNOWN_GOOD:

@@ -20,8 +20,8 @@ class Aftermath:
         """Do what is due. Returns the sentence about it, "" where nothing is.
 
         A rollback that ended well is followed by the verification; that one proven, the incident is mitigated. Without
-        a run of ours (mode observe, a cause elsewhere, an aborted one) it is mitigated when everything stayed healthy: an
-        incident that is over must not keep the loop from the next one.
+        a run of ours (mode observe, a cause elsewhere, an aborted one) it is mitigated when everything stayed healthy:
+        an incident that is over must not keep the loop from the next one.
 
         Args:
             well_for_s: for how long every probe was good and no trigger fired, 0 if not.

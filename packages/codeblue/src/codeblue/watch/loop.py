@@ -16,7 +16,8 @@ from codeblue.model.verdict import Action, Decision, Verdict
 from codeblue.record.chain import plain
 from codeblue.record.incidents import IncidentView
 from codeblue.record.runs import RunState, RunView
-from codeblue.rules.decision import AI_FAILURES, Limits, Situation, decide
+from codeblue.rules.blindness import BLIND, Blindness
+from codeblue.rules.decision import AI_FAILURES, OURS, Limits, Situation, decide
 from codeblue.rules.known_good import Soak, choose
 from codeblue.rules.service import ServiceRules
 from codeblue.runbooks.quick_rollback import Request
@@ -25,6 +26,7 @@ from codeblue.runbooks.rollout import judge_rollout
 from codeblue.runbooks.step import World
 from codeblue.watch.aftermath import Aftermath
 from codeblue.watch.incidents import ACTOR, Incidents
+from codeblue.watch.inhibitions import Inhibitions
 
 
 class Acts(Protocol):
@@ -58,6 +60,8 @@ class Watch:
     def __post_init__(self) -> None:
         self.incidents = Incidents(self.runs)
         self.aftermath = Aftermath(self.runs, self.incidents)
+        self.inhibitions = Inhibitions(self.runs)
+        self.blindness = Blindness(self.world.profile.triggers.blind)
         self.rules = ServiceRules(self.world.profile.triggers)
 
     @property
@@ -84,7 +88,7 @@ class Watch:
         except Temporary as error:
             self.soak = Soak()
             return f"unknown: {error.message}; nothing follows from that"
-        verdicts = self.rules.observe(look.round, look.sampling)
+        verdicts = (*self.rules.observe(look.round, look.sampling), *self._about_us(look))
         self._remember(look, verdicts)
         marked = await self._mark(look)
         open_before = self.incidents.own()
@@ -93,11 +97,21 @@ class Watch:
             if open_before is not None and self.incidents.own() is None:
                 self._forget()  # it is over: what was counted for it must not open the next one
             return after
-        if look.seen.desired == 0:
-            return f"scaled down: {look.seen.name} has 0 replicas by its own specification; no trigger counts (R1b)"
-        if not any(v.outcome is Outcome.BREACH for v in verdicts):
-            return marked or _calm(look.seen, verdicts)
-        return await self._breach(await self._decide(look, verdicts))
+        inhibition = self.inhibitions.holding()
+        if inhibition is not None:
+            verdicts = tuple(v for v in verdicts if v.rule in OURS)
+        if any(v.outcome is Outcome.BREACH for v in verdicts):
+            return await self._breach(await self._decide(look, verdicts))
+        if inhibition is not None:
+            until = f"{inhibition.expires:%Y-%m-%d %H:%M:%S} UTC"
+            return f"inhibited: {inhibition.kind} by {inhibition.by}: {inhibition.why}; no trigger counts until {until}"
+        return marked or _calm(look.seen, verdicts)
+
+    def _about_us(self, look: Look) -> tuple[Verdict, ...]:
+        """What fires about our own sight, and about what was to last for a while and was forgotten."""
+        self.inhibitions.notice(look.seen)
+        late = self.inhibitions.overdue()
+        return self.blindness.observe(look.sampling, self.world.clock.monotonic()), *((late,) if late else ())
 
     async def _look(self) -> Look:
         health = self.world.profile.health
@@ -257,7 +271,7 @@ def _calm(seen: Workload, verdicts: tuple[Verdict, ...]) -> str:
     """
     label, exact = seen.template.label, seen.template.exact
     health, *others = verdicts
-    blind = [v for v in others if v.outcome is Outcome.UNKNOWN]
+    blind = [v for v in others if v.outcome is Outcome.UNKNOWN and v.rule != BLIND]
     why = "; ".join((health.why, *(f"{v.rule} unknown: {v.why}" for v in blind)))
     rollout = judge_rollout(seen, exact)
     if health.outcome is not Outcome.OK or rollout.ok:
