@@ -12,6 +12,7 @@ from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
 from codeblue.ports.record import RecordStore
 from codeblue.ports.reports import Reports
+from codeblue.ports.signals import Signals
 from codeblue.profile.model import Profile
 
 Seen = TypeVar("Seen")
@@ -24,6 +25,7 @@ class World:
 
     platform: Platform
     prober: Prober
+    signals: Signals
     commands: Commands
     record: RecordStore
     reports: Reports
