@@ -13,9 +13,13 @@ from codeblue.ports.commands import Commands
 from codeblue.ports.lease import Lease
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
+from codeblue.ports.queries import Queries
 from codeblue.ports.record import RecordStore
+from codeblue.ports.signals import Signals
 
 if TYPE_CHECKING:
+    from codeblue.adapters.signals.prometheus import PrometheusSignals
+    from codeblue.adapters.signals.series import Vocabulary
     from codeblue.engine.state import StateDirectory
     from codeblue.model.target import Target
     from codeblue.profile.model import Profile
@@ -36,6 +40,7 @@ class App:
 
     async def close(self) -> None:
         """Release all connections."""
+        await self.world.signals.close()
         await self.world.prober.close()
         await self.world.platform.close()
         self.record.close()
@@ -58,7 +63,8 @@ def open_app(profile: "Profile") -> App:
     record = OwnedRecord(open_store(profile), target, place=record_place(profile), acts=True)
     platform, prober, commands, lease = _platform(profile, clock)
     reports = ReportDirectory(profile.report.directory)
-    world = World(platform, prober, commands, record, reports, clock, profile)
+    signals = _signals(profile, platform, prober, clock)
+    world = World(platform, prober, signals, commands, record, reports, clock, profile)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
 
@@ -183,3 +189,45 @@ def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Pro
     lease = LocalLease(at.directory, clock, duration_s=profile.lease.duration)
     prober = HttpProber(profile.health.version_field or "")
     return platform, prober, commands, lease
+
+
+def open_queries(profile: "Profile") -> Queries | None:
+    """The profile's Prometheus, to be asked in its own language (R23); None where there is none. Close it after use."""
+    return _prometheus(profile, SystemClock()) if profile.signals.prometheus is not None else None
+
+
+def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Clock) -> Signals:
+    """The metrics' source as the profile says, with what the platform knows of the pods beside it."""
+    from codeblue.adapters.signals.facts import PlatformFacts
+    from codeblue.adapters.signals.merged import MergedSignals
+
+    sources: dict[str, Signals] = {}
+    match profile.signal_source:
+        case "scrape":
+            from codeblue.adapters.signals.scrape import ScrapedSignals
+
+            path, limit_s = profile.contract.metrics or "/metrics", profile.signals.timeout
+            sources["scrape"] = ScrapedSignals(prober, path, _vocabulary(profile), clock, timeout_s=limit_s)
+        case "prometheus":
+            sources["prometheus"] = _prometheus(profile, clock)
+        case "none":
+            pass
+        case never:
+            assert_never(never)
+    sources["platform"] = PlatformFacts(platform, clock)
+    return MergedSignals(sources, clock, timeout_s=profile.signals.timeout)
+
+
+def _prometheus(profile: "Profile", clock: Clock) -> "PrometheusSignals":
+    from codeblue.adapters.signals.prometheus import PrometheusSignals
+
+    at, limit_s = profile.signals.prometheus, profile.signals.timeout
+    if at is None:
+        raise ValueError("signals.prometheus")  # the profile's validation has refused that
+    return PrometheusSignals(at, profile.service, _vocabulary(profile), clock, timeout_s=limit_s)
+
+
+def _vocabulary(profile: "Profile") -> "Vocabulary":
+    from codeblue.adapters.signals.series import Vocabulary
+
+    return Vocabulary(profile.signals.names, profile.ignored_routes)
