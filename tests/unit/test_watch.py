@@ -610,7 +610,7 @@ async def test_without_signals_people_are_told_once_and_nothing_changes(bench: B
     assert all(s.startswith("ok: ") for s in sentences)
     await bench.story(30)
     assert bench.incident.trigger == "signals"
-    assert bench.incident.why == "no signal for 301 s > 300 s: prometheus: connection refused"
+    assert bench.incident.why == "nothing from prometheus for 301 s > 300 s: connection refused"
     assert bench.incident.state == "open"
     assert bench.cluster.accepted == []
     bench.signals.unknown = {}

@@ -204,12 +204,17 @@ def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Cloc
     sources: dict[str, Signals] = {}
     match profile.signal_source:
         case "scrape":
-            from codeblue.adapters.signals.scrape import ScrapedSignals
-
-            path, limit_s = profile.contract.metrics or "/metrics", profile.signals.timeout
-            sources["scrape"] = ScrapedSignals(prober, path, _vocabulary(profile), clock, timeout_s=limit_s)
+            sources["scrape"] = _scraped(profile, prober, clock, profile.signals.timeout)
         case "prometheus":
-            sources["prometheus"] = _prometheus(profile, clock)
+            if profile.contract.metrics is not None:
+                from codeblue.adapters.signals.fallback import FallbackSignals
+
+                # both within the limit of one look
+                half_s = profile.signals.timeout / 2
+                first, second = _prometheus(profile, clock, half_s), _scraped(profile, prober, clock, half_s)
+                sources["prometheus"] = FallbackSignals(first, second)
+            else:
+                sources["prometheus"] = _prometheus(profile, clock)
         case "none":
             pass
         case never:
@@ -218,12 +223,20 @@ def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Cloc
     return MergedSignals(sources, clock, timeout_s=profile.signals.timeout)
 
 
-def _prometheus(profile: "Profile", clock: Clock) -> "PrometheusSignals":
+def _scraped(profile: "Profile", prober: Prober, clock: Clock, timeout_s: float) -> Signals:
+    from codeblue.adapters.signals.scrape import ScrapedSignals
+
+    path = profile.contract.metrics or "/metrics"
+    return ScrapedSignals(prober, path, _vocabulary(profile), clock, timeout_s=timeout_s)
+
+
+def _prometheus(profile: "Profile", clock: Clock, timeout_s: float | None = None) -> "PrometheusSignals":
     from codeblue.adapters.signals.prometheus import PrometheusSignals
 
-    at, limit_s = profile.signals.prometheus, profile.signals.timeout
+    at = profile.signals.prometheus
     if at is None:
         raise ValueError("signals.prometheus")  # the profile's validation has refused that
+    limit_s = profile.signals.timeout if timeout_s is None else timeout_s
     return PrometheusSignals(at, profile.service, _vocabulary(profile), clock, timeout_s=limit_s)
 
 
