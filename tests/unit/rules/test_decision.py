@@ -22,7 +22,7 @@ NO_TARGET = Choice(None, "there is no other known-good release in its history of
 AI_FIRED = Verdict("R8", Outcome.BREACH, "12 of 100 calls = 12 % > 10 %")
 PROVIDER_OK = Verdict("provider", Outcome.OK, "status 200")
 PROVIDER_DOWN = Verdict("provider", Outcome.BREACH, "status 503")
-HOT = Verdict("R7", Outcome.BREACH, "1 of 3 pods above 95 % for 300 s", pods=("api-1",))
+HOT = Verdict("R7", Outcome.BREACH, "1 of 3 pods above 95 % for 300 s", pods=("api-1",), of=3)
 
 
 def workload(standing: Standing | None = None, pods: int = 3) -> Workload:

@@ -96,7 +96,11 @@ def decide(situation: Situation) -> Decision:
         against = tuple(dict.fromkeys(reason for o in options for reason in o.reasons_against))
         only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches))
         return Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
-    pods = tuple(dict.fromkeys(p for v in breaches for p in v.pods)) if chosen.action is Action.REPLACE_POD else ()
+    pods = (
+        tuple(dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods))
+        if chosen.action is Action.REPLACE_POD
+        else ()
+    )
     return Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
 
 
@@ -116,7 +120,7 @@ def _told(verdict: Verdict) -> str:
 
 def _rollback(situation: Situation) -> Option | None:
     """Going back helps against what the release brought: every trigger that is not about single pods."""
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.pods and v.rule not in OURS]
+    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.is_of_few and v.rule not in OURS]
     if not about:
         return None
     against = (
@@ -144,13 +148,15 @@ def _flags(situation: Situation) -> Option | None:
         return None
     provider = situation.provider
     reasons = (_told(fired), *((_told(provider),) if provider and not provider.ok else ()))
-    others = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.rule != AI_FAILURES and not v.pods]
+    others = [
+        v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.rule != AI_FAILURES and not v.is_of_few
+    ]
     against = tuple(f"more than the AI fails: {_told(v)}" for v in others)
     return Option(Action.DISABLE_FLAGS, reasons, against)
 
 
 def _replace(situation: Situation) -> Option | None:
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.pods]
+    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.is_of_few]
     if not about:
         return None
     live = {p.name for p in situation.workload.live_pods}
