@@ -24,8 +24,8 @@ from codeblue.ports.channel import Channel
 class Way(StrEnum):
     """How a provider answers.
 
-    ACCEPT: its own yes. REFUSE: an answer that no retry changes (400, `ok:false`, an unknown address). BUSY: 429 or 503.
-    DOWN: no connection. CUT: it took the message, and the connection ended before its answer. HANG: it took the
+    ACCEPT: its own yes. REFUSE: an answer that no retry changes (400, `ok:false`, an unknown address). BUSY: 429 or
+    503. DOWN: no connection. CUT: it took the message, and the connection ended before its answer. HANG: it took the
     connection, and never answers.
     """
 
