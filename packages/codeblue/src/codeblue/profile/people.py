@@ -28,6 +28,8 @@ TriggerName = Literal[
     "patient-safety",
     "regulatory",
     "unrecoverable",
+    "signals",
+    "inhibition",
     "other",
 ]
 

@@ -72,11 +72,6 @@ class IncidentView:
         """Whether a person opened it (R9): what the watch sees of the service's health does not end it."""
         return self.actor.startswith("person:")
 
-    @property
-    def declared(self) -> bool:
-        """Whether a person opened it (R9): then only a person closes it."""
-        return self.actor.startswith("person:")
-
 
 def fold_incidents(events: Iterable[Event]) -> dict[str, IncidentView]:
     """All incidents among the events, oldest first. Raises Damaged: an event does not say what it must."""

@@ -9,7 +9,6 @@ from codeblue.model.change import Fence
 from codeblue.model.errors import LeaseLost, Refused, Temporary
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome, Probe, Round
-from codeblue.model.incident import Severity
 from codeblue.model.release import Mark, Standing, Workload
 from codeblue.model.signal import Sampling
 from codeblue.model.verdict import Action, Decision, Verdict
@@ -21,6 +20,7 @@ from codeblue.rules.blindness import Blindness
 from codeblue.rules.decision import AI_FAILURES, OURS, Limits, Situation, decide
 from codeblue.rules.known_good import Soak, choose
 from codeblue.rules.service import ServiceTriggers, mode_of
+from codeblue.rules.severity import severity_named, severity_of
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.replace_pod import Request as ReplaceRequest
 from codeblue.runbooks.rollout import judge_rollout
@@ -225,6 +225,7 @@ class Watch:
 
     async def _breach(self, decision: Decision) -> str:
         incident = self.incidents.own() or self._open(decision)
+        self._worse(incident, decision)
         last = next(reversed(self.incidents.runs_of(incident)), None)
         if last is not None and last.state is RunState.WAITING:
             return f"incident {incident.id}: {last.id} waits for an approval: `codeblue run approve {last.id}`"
@@ -265,8 +266,20 @@ class Watch:
             case _:
                 return None
 
+    def _worse(self, incident: IncidentView, decision: Decision) -> None:
+        """An incident that began as a small one gets the severity of what fires by now; it never gets a smaller one."""
+        fires = [v.rule for v in decision.verdicts if v.outcome is Outcome.BREACH]
+        worst = min((severity_of(self.world.profile.severity, rule), rule) for rule in fires)
+        if worst[0] < severity_named(incident.severity):
+            self.incidents.note(
+                incident.id, "incident.severity", severity=worst[0].text, why=f"{worst[1]} fires as well"
+            )
+
     def _open(self, decision: Decision) -> IncidentView:
-        return self.incidents.open(decision, self.first_bad or self.world.clock.now(), Severity.SEV1)
+        breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
+        now = self.world.clock.now()
+        began = datetime.fromtimestamp(breach.since_s, UTC) if breach.since_s is not None else self.first_bad or now
+        return self.incidents.open(decision, min(began, now), severity_of(self.world.profile.severity, breach.rule))
 
     def _waits_for(self, run: RunView) -> bool:
         """The loop rests while a run changes something or belongs to an incident; mere reading does not blind it."""

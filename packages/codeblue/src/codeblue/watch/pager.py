@@ -61,6 +61,8 @@ _WORDS: Mapping[str, str] = {
     "memory": "memory is running out",
     "ai": "AI calls fail",
     "alert": "an alert of the monitoring",
+    "signals": "the metrics cannot be read",
+    "inhibition": "triggers were inhibited for longer than was said",
 }
 
 
