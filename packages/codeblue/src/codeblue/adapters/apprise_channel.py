@@ -9,6 +9,7 @@ them. It takes proxies from the environment, unlike our own channels.
 import asyncio
 import logging
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -41,14 +42,10 @@ class AppriseChannel:
         for name, level in _TALKATIVE.items():
             log = logging.getLogger(name)
             log.setLevel(max(log.level, level))
-        for role, urls in addresses.items():
-            for number, url in enumerate(urls, 1):
-                if _ready(url) is None:
-                    raise UsageError(
-                        f"pages.apprise.{role.value}: address {number} is none that apprise knows.",
-                        remedy="write it as apprise's documentation shows it for the service, and try it with "
-                        "`apprise -vv URL`",
-                    )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of modules that apprise loads with its first address
+            for role, urls in addresses.items():
+                _check(role, urls)
         self._addresses = {role: tuple(urls) for role, urls in addresses.items() if urls}
         self._timeout_s = timeout_s
         self._threads: set[threading.Thread] = set()
@@ -107,6 +104,15 @@ class AppriseChannel:
         self._threads.add(thread)
         thread.start()
         return future
+
+
+def _check(role: Role, urls: Sequence[Secret]) -> None:
+    for number, url in enumerate(urls, 1):
+        if _ready(url) is None:
+            raise UsageError(
+                f"pages.apprise.{role.value}: address {number} is none that apprise knows.",
+                remedy="write it as apprise's documentation shows it for the service",
+            )
 
 
 def _body(page: Page) -> str:

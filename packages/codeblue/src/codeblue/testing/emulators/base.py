@@ -320,6 +320,7 @@ class Emulator:
 
         def protocol() -> asyncio.Protocol:
             made: asyncio.Protocol = config.http_protocol_class(config=config, server_state=state, app_state={})
+            made.access_log = False  # type: ignore[attr-defined]  # uvicorn asks the log's handlers, not its own switch
             begins = made.connection_made
 
             def connection_made(transport: asyncio.BaseTransport) -> None:
