@@ -11,7 +11,8 @@ from codeblue.engine.runs import Runs
 from codeblue.engine.state import Owner
 from codeblue.model.errors import CodeBlueError, LeaseHeld, LeaseLost, Temporary
 from codeblue.watch.loop import Watch
-from codeblue.wiring import App, engine_database, holder_name
+from codeblue.watch.pager import TICK_S, Pager
+from codeblue.wiring import App, engine_database, holder_name, open_channels
 
 #: How often stored commands (a requested run, an approval) are looked for.
 COMMANDS_EVERY_S = 0.3
@@ -31,6 +32,7 @@ class Daemon:
         self._app, self._say, self._die = app, say, stand_down
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self._runs = Runs(app.record, app.world, self._keeper.fence)
+        self._channels = open_channels(app.profile)  # a missing secret is said now, not in an emergency
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; then the lease is free at once, and the last sentence says so.
@@ -77,7 +79,7 @@ class Daemon:
     async def _serve(self, stop: asyncio.Event) -> None:
         engine = Engine(self._runs, self._keeper, engine_database(self._app.profile), self._stand_down)
         engine.launch()
-        await asyncio.gather(self._commands(engine, stop), self._watch(stop))
+        await asyncio.gather(self._commands(engine, stop), self._watch(stop), self._page(stop))
 
     async def _commands(self, engine: Engine, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -102,6 +104,27 @@ class Daemon:
                 # nothing was decided and nothing recorded in this cycle; the next one looks again
                 self._say(f"unknown: {error.message}; nothing follows from that")
             await _pause(stop, pace_s - (self._app.clock.monotonic() - begun))
+
+    async def _page(self, stop: asyncio.Event) -> None:
+        """Page people, whatever else goes on: what a channel or the platform does must not hold it up."""
+        if not self._channels:
+            return
+        app, said = self._app, ""
+        pager = Pager(app.record, self._channels, app.profile, app.clock, self._keeper.fence)
+        while not stop.is_set():
+            begun = app.clock.monotonic()
+            try:
+                sentence = await pager.cycle()
+            except LeaseLost as error:
+                await self._stand_down(error)
+                return
+            except CodeBlueError as error:
+                sentence = f"nobody can be paged in this cycle: {error.message}"
+            if sentence != said:
+                self._say(f"pager: {sentence}")
+                said = sentence
+            await _pause(stop, TICK_S - (app.clock.monotonic() - begun))
+        await pager.close()
 
     async def _stand_down(self, error: CodeBlueError) -> None:
         self._die(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from codeblue.adapters.clock import SystemClock
+from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
 from codeblue.ports.lease import Lease
@@ -60,6 +61,28 @@ def open_app(profile: "Profile") -> App:
     reports = ReportDirectory(profile.report.directory)
     world = World(platform, prober, commands, record, reports, clock, profile)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
+
+
+def open_channels(profile: "Profile") -> tuple[Channel, ...]:
+    """The channels that people are paged on, in the order of the profile; none of them is connected yet.
+
+    Raises:
+        UsageError: a secret that one of them needs is missing.
+    """
+    from codeblue.profile.people import configured
+
+    return tuple(_channel(profile, name) for name in configured(profile.pages))
+
+
+def _channel(profile: "Profile", name: str) -> Channel:
+    from codeblue.model.errors import UsageError
+
+    pages = profile.pages
+    if name == "inbox" and pages is not None and pages.inbox is not None:
+        from codeblue.adapters.inbox import Inbox
+
+        return Inbox(pages.inbox)
+    raise UsageError(f"pages: there is no channel {name} in this version", remedy="delete its keys from pages")
 
 
 def open_record(profile: "Profile") -> RecordStore:

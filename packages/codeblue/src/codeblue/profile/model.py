@@ -6,7 +6,7 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 
 import os
 import re
-from typing import Annotated, Any, Final, Literal, assert_never
+from typing import Annotated, Any, Final, Literal, Self, assert_never
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import AfterValidator
@@ -14,6 +14,7 @@ from pydantic.functional_validators import AfterValidator
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
 from codeblue.profile.contacts import Contacts
+from codeblue.profile.people import CHANNELS, ChannelNames, Escalation, SeverityPlan, lint
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
 from codeblue.profile.secretref import SecretReference
@@ -21,6 +22,8 @@ from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.service import Contract, FlagName, FlagState, Health
 from codeblue.profile.text import FilePath, Label
 
+#: How the reference tells the order of channels.
+ORDER: Final = ", ".join(CHANNELS)
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -58,13 +61,20 @@ class Report(Section):
 
 
 class Pages(Section):
-    """Channels that people are paged on: references only."""
+    """Channels that people are paged on; secrets are references only."""
 
     slack_webhook: SecretReference | None = Field(
         default=None, description="Reference to the URL of a Slack webhook; null: no Slack."
     )
     pagerduty_routing_key: SecretReference | None = Field(
         default=None, description="Reference to the routing key of a PagerDuty service; null: no PagerDuty."
+    )
+    inbox: FilePath | None = Field(
+        default=None,
+        description="Directory of this machine that gets each page as a file, for trying things out; null: none.",
+    )
+    order: ChannelNames = Field(
+        default=(), description="Channels in the order in which they are tried; those left out follow: " + ORDER + "."
     )
 
 
@@ -102,11 +112,11 @@ class Profile(Section):
     state: State = Field(default_factory=State, description="Where Code Blue keeps its record.")
     report: Report = Field(default_factory=Report, description="Where incident reports go.")
     contacts: Contacts | None = Field(
-        default=None, description="Who is to be called. Not used by this version: nobody is paged."
+        default=None, description="Who is called. Everybody whom a level names is required once `pages` has a channel."
     )
-    pages: Pages | None = Field(
-        default=None, description="Channels that people are to be paged on. Not used by this version."
-    )
+    pages: Pages | None = Field(default=None, description="Channels that people are paged on; null: nobody is paged.")
+    escalation: Escalation = Field(default=Escalation(), description="Who is paged when.")
+    severity: SeverityPlan = Field(default_factory=SeverityPlan, description="How bad it is, and what that means.")
 
     @property
     def workload(self) -> str:
@@ -140,6 +150,11 @@ class Profile(Section):
         if isinstance(platform, dict) and platform.get("kind") == "local":
             filled["platform"] = {"workload": service} | platform
         return filled
+
+    @model_validator(mode="after")
+    def _every_level_reaches_somebody(self) -> Self:
+        lint(self.pages, self.contacts, self.escalation, self.severity)
+        return self
 
     @field_validator("state", mode="before")
     @classmethod

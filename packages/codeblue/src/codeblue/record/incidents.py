@@ -16,6 +16,9 @@ INCIDENT_KINDS = (
     "incident.mitigated",
     "incident.resolved",
     "incident.noted",
+    "incident.severity",
+    "incident.acknowledged",
+    "incident.escalated",
     "run.requested",
     "step.made",
 )
@@ -31,6 +34,9 @@ class IncidentView:
         runs: the runs that belong to it, in order.
         mitigation: by what it is known that the service is healthy again.
         resolved_by, resolution: who closed it, and why.
+        impact: what it does to those who use the service ("outage", "degraded", "none"), "" where nobody said.
+        acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
+        escalated: the levels that were called by hand.
     """
 
     id: str
@@ -51,21 +57,40 @@ class IncidentView:
     runs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     report: str = ""
+    impact: str = ""
+    acknowledged: datetime | None = None
+    acknowledged_by: str = ""
+    escalated: tuple[str, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody has to do anything about the service any more."""
+        return self.state != "open"
+
+    @property
+    def declared(self) -> bool:
+        """Whether a person opened it (R9): what the watch sees of the service's health does not end it."""
+        return self.actor.startswith("person:")
 
 
 def fold_incidents(events: Iterable[Event]) -> dict[str, IncidentView]:
     """All incidents among the events, oldest first. Raises Damaged: an event does not say what it must."""
     incidents: dict[str, IncidentView] = {}
     for event in events:
-        if not event.incident:
-            continue
-        if event.kind == "incident.opened":
-            with reading(event):
-                incidents[event.incident] = _opened(event)
-        elif event.incident in incidents:
-            with reading(event):
-                incidents[event.incident] = _advance(incidents[event.incident], event)
+        view = advance_incident(incidents.get(event.incident), event)
+        if view is not None:
+            incidents[event.incident] = view
     return incidents
+
+
+def advance_incident(incident: IncidentView | None, event: Event) -> IncidentView | None:
+    """The incident after one more of its events; None before it was opened. Raises as `fold_incidents`."""
+    if not event.incident:
+        return None
+    with reading(event):
+        if event.kind == "incident.opened":
+            return _opened(event)
+        return None if incident is None else _advance(incident, event)
 
 
 def open_incident(events: Iterable[Event]) -> IncidentView | None:
@@ -104,6 +129,7 @@ def _opened(event: Event) -> IncidentView:
         actor=event.actor,
         opened=event.at,
         began=time(d, "began"),
+        impact=text(d, "impact") if "impact" in d else "",
     )
 
 
@@ -120,6 +146,12 @@ def _advance(incident: IncidentView, event: Event) -> IncidentView:
         case "incident.resolved":
             reason = text(event.data, "reason") if "reason" in event.data else ""
             return replace(incident, state="resolved", resolved=event.at, resolved_by=event.actor, resolution=reason)
+        case "incident.severity":
+            return replace(incident, severity=text(event.data, "severity"))
+        case "incident.acknowledged":
+            return replace(incident, acknowledged=event.at, acknowledged_by=event.actor)
+        case "incident.escalated":
+            return replace(incident, escalated=(*incident.escalated, text(event.data, "level")))
         case "incident.noted":
             return replace(incident, notes=(*incident.notes, text(event.data, "text")))
         case "step.made" if text(event.data, "step") == "report":
