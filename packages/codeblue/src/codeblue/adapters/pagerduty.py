@@ -15,7 +15,7 @@ from codeblue.adapters.outbound import Answer, Backoff, Outbound, sayable
 from codeblue.model.errors import Refused, Temporary, Unreachable
 from codeblue.model.incident import Level, Role, Severity
 from codeblue.model.page import Delivery, Fate, Page
-from codeblue.model.reply import incident_key
+from codeblue.model.reply import incident_key, level_key
 from codeblue.model.secret import Secret
 
 #: Events of accounts in the EU go to https://events.eu.pagerduty.com.
@@ -27,7 +27,8 @@ _SEVERITY: Final = {
     Severity.SEV3: "warning",
     Severity.SEV4: "info",
 }
-_LEVELS: Final = (*(level.name for level in Level), "notice")
+#: What `Page.level` can be.
+_LEVELS: Final = (*(level.name for level in Level), "notice", "test")
 _REMEDY: Final = "Check pages.pagerduty: routing keys of Events API v2 integrations have 32 characters."
 
 
@@ -39,7 +40,8 @@ class PagerDutyChannel:
         service: the protected service, the `source` of the events.
         base: where events go; the EU has another.
         sent: dedup keys that were used for an incident, from the record: a process that was started after a repeated
-            page knows of it only so. The first page of each level needs no memory.
+            page knows of it only so. The first page of each level needs no memory. Called in a thread; what it raises
+            passes through `settle`.
         timeout_s: limit of one request.
     """
 
@@ -93,9 +95,9 @@ class PagerDutyChannel:
     async def settle(self, incident: str, *, acknowledged: bool) -> None:
         """Acknowledge or resolve all levels of an incident; what PagerDuty does not know it ignores."""
         action = "acknowledge" if acknowledged else "resolve"
-        dedups = {f"codeblue:{incident}:{level}" for level in _LEVELS} | self._used.get(incident, set())
+        dedups = {level_key(incident, level, 0) for level in _LEVELS} | self._used.get(incident, set())
         if self._sent is not None:
-            dedups |= set(self._sent(incident))
+            dedups |= set(await asyncio.to_thread(self._sent, incident))
         keys = {key.reveal(): key for key in self._keys.values()}.values()
         events = [self._event(key, action, dedup, {}) for key in keys for dedup in sorted(dedups)]
         answers = await asyncio.gather(*events)
