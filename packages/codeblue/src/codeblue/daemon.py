@@ -32,7 +32,7 @@ class Daemon:
         self._app, self._say, self._die = app, say, stand_down
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self._runs = Runs(app.record, app.world, self._keeper.fence)
-        self._channels = open_channels(app.profile)  # a missing secret is said now, not in an emergency
+        self._channels = open_channels(app.profile, app.record)  # a missing secret is said now, not in an emergency
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; then the lease is free at once, and the last sentence says so.

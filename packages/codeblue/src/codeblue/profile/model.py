@@ -13,18 +13,18 @@ from pydantic.functional_validators import AfterValidator
 
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
+from codeblue.profile.channels import Pages
 from codeblue.profile.contacts import Contacts
-from codeblue.profile.people import CHANNELS, ChannelNames, Escalation, SeverityPlan, lint
+from codeblue.profile.people import Escalation, SeverityPlan, lint
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
 from codeblue.profile.secretref import SecretReference
 from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.service import Contract, FlagName, FlagState, Health
 from codeblue.profile.signals import SignalsSection
+from codeblue.profile.status_page import StatusPageSettings
 from codeblue.profile.text import FilePath, Label
 
-#: How the reference tells the order of channels.
-ORDER: Final = ", ".join(CHANNELS)
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -58,24 +58,6 @@ class Report(Section):
         validate_default=True,
         description="Directory of the reports, relative to the profile.",
         json_schema_extra={"default": "./incidents"},
-    )
-
-
-class Pages(Section):
-    """Channels that people are paged on; secrets are references only."""
-
-    slack_webhook: SecretReference | None = Field(
-        default=None, description="Reference to the URL of a Slack webhook; null: no Slack."
-    )
-    pagerduty_routing_key: SecretReference | None = Field(
-        default=None, description="Reference to the routing key of a PagerDuty service; null: no PagerDuty."
-    )
-    inbox: FilePath | None = Field(
-        default=None,
-        description="Directory of this machine that gets each page as a file, for trying things out; null: none.",
-    )
-    order: ChannelNames = Field(
-        default=(), description="Channels in the order in which they are tried; those left out follow: " + ORDER + "."
     )
 
 
@@ -117,6 +99,9 @@ class Profile(Section):
         default=None, description="Who is called. Everybody whom a level names is required once `pages` has a channel."
     )
     pages: Pages | None = Field(default=None, description="Channels that people are paged on; null: nobody is paged.")
+    status_page: StatusPageSettings | None = Field(
+        default=None, description="The public status page; null: the public is told nothing."
+    )
     escalation: Escalation = Field(default=Escalation(), description="Who is paged when.")
     severity: SeverityPlan = Field(default_factory=SeverityPlan, description="How bad it is, and what that means.")
 

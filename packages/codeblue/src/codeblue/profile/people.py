@@ -35,8 +35,8 @@ TriggerName = Literal[
 
 #: Every channel with the keys of `pages` that configure it, in the order that they are tried in by default.
 CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "pagerduty": ("pagerduty_routing_key",),
-    "slack": ("slack_webhook", "slack_token"),
+    "pagerduty": ("pagerduty", "pagerduty_routing_key"),
+    "slack": ("slack", "slack_webhook"),
     "apprise": ("apprise",),
     "inbox": ("inbox",),
 }
@@ -270,9 +270,9 @@ def _why(levels: list[str]) -> str:
 
 def _reaches(pages: object, channel: str, role: str) -> bool:
     """Whether a channel has an address for a role: those with one for each role list them."""
-    values = [getattr(pages, key, None) for key in CHANNELS[channel]]
-    by_role = [value for value in values if isinstance(value, Mapping)]
-    return not by_role or any(role in value for value in by_role)
+    given = [value for key in CHANNELS[channel] if (value := getattr(pages, key, None)) is not None]
+    reached = [value if isinstance(value, Mapping) else getattr(value, "reached", None) for value in given]
+    return any(roles is None or role in roles for roles in reached)
 
 
 def _named(escalation: Escalation, severity: SeverityPlan) -> list[tuple[tuple[str, ...], tuple[str, ...] | None]]:
