@@ -13,6 +13,7 @@ from pydantic.functional_validators import AfterValidator
 
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
+from codeblue.profile.api import Api, Watchdog
 from codeblue.profile.contacts import Contacts
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
@@ -101,6 +102,8 @@ class Profile(Section):
     lease: Lease = Field(default=Lease(), description="The right to act on the service.")
     state: State = Field(default_factory=State, description="Where Code Blue keeps its record.")
     report: Report = Field(default_factory=Report, description="Where incident reports go.")
+    api: Api | None = Field(default=None, description="What is answered over HTTP; null: nothing.")
+    watchdog: Watchdog = Field(default=Watchdog(), description="Who watches Code Blue itself.")
     contacts: Contacts | None = Field(
         default=None, description="Who is to be called. Not used by this version: nobody is paged."
     )
