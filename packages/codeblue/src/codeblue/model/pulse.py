@@ -15,7 +15,7 @@ class Pulse:
         at: when the last cycle ended.
         age_s: seconds since then, or since the process began; by the monotonic clock.
         cycles, seconds: how many ended so far, and how long they took together.
-        buckets: of those, how many took at most so many seconds: (upper bound, count), cumulative.
+        buckets: of those, how many took at most so many seconds: (upper bound, count), cumulative, the last one without bound.
         verdicts: how often a rule came to an outcome, by (rule, outcome).
     """
 
@@ -25,5 +25,5 @@ class Pulse:
     age_s: float = 0.0
     cycles: int = 0
     seconds: float = 0.0
-    buckets: tuple[tuple[float, int], ...] = ()
+    buckets: tuple[tuple[float, int], ...] = ((float("inf"), 0),)
     verdicts: Mapping[tuple[str, str], int] = field(default_factory=dict)

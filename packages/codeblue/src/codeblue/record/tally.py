@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from codeblue.model.event import Event
 from codeblue.record.alerts import Identity, identity_of
 from codeblue.record.fields import reading, text
 from codeblue.record.runs import RunState
 
-#: Alerts whose end nobody sent are remembered so many at most.
+#: So much of what has no end in the record is remembered at most.
 MOST_OPEN = 50_000
 
 
@@ -23,7 +24,8 @@ class Tally:
         runs: ended so far, by (runbook, state).
         runs_open: the unfinished ones: id → (runbook, state).
         steps: ended so far, by (runbook, state).
-        pages: attempts to reach somebody, by (channel, fate).
+        pages: attempts to reach somebody, by (channel, fate): a fate, "deferred", or "unrouted" where there was none.
+        pages_open: attempts whose outcome is not recorded: key → channel; the last `MOST_OPEN` of them.
         alerts: by what became of them: "received", "resolved", "truncated" messages.
         alerts_open: alerts that were received and not resolved; the last `MOST_OPEN` of them.
     """
@@ -35,6 +37,7 @@ class Tally:
     runs_open: dict[str, tuple[str, str]] = field(default_factory=dict)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     pages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pages_open: dict[str, str] = field(default_factory=dict)
     alerts: Counter[str] = field(default_factory=Counter)
     alerts_open: dict[Identity, None] = field(default_factory=dict)
 
@@ -51,6 +54,8 @@ class Tally:
                 severity = text(d, "severity")
                 self.incidents[severity, text(d, "trigger")] += 1
                 self.incidents_open[event.incident] = severity
+            case "incident.severity" if event.incident in self.incidents_open:
+                self.incidents_open[event.incident] = text(d, "severity")
             case "incident.mitigated" | "incident.resolved":
                 self.incidents_open.pop(event.incident, None)
             case "run.requested":
@@ -63,6 +68,15 @@ class Tally:
                 self.runs[runbook, RunState(text(d, "state")).value] += 1
             case "step.ended" if event.run in self.runs_open:
                 self.steps[self.runs_open[event.run][0], text(d, "state")] += 1
+            case "page.intended":
+                self.pages_open[text(d, "key")] = text(d, "channel")
+                _bound(self.pages_open)
+            case "page.deferred":
+                self.pages[self.pages_open.get(text(d, "key"), "unknown"), "deferred"] += 1
+            case "page.delivered":
+                self.pages[self.pages_open.pop(text(d, "key"), "unknown"), text(d, "fate")] += 1
+            case "page.unrouted":
+                self.pages["none", "unrouted"] += 1
             case "alert.received":
                 self._alert(identity_of(d), "received")
             case "alert.resolved":
@@ -76,5 +90,9 @@ class Tally:
             self.alerts_open[identity] = None
         else:
             self.alerts_open.pop(identity, None)
-        if len(self.alerts_open) > MOST_OPEN:
-            del self.alerts_open[next(iter(self.alerts_open))]
+        _bound(self.alerts_open)
+
+
+def _bound(known: dict[Any, Any]) -> None:
+    if len(known) > MOST_OPEN:
+        del known[next(iter(known))]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.functional_validators import AfterValidator
+from pydantic.functional_validators import AfterValidator, BeforeValidator
 
 from codeblue.model.event import Draft
 from codeblue.model.secret import Secret, masked
@@ -53,6 +53,11 @@ def _time(text: str) -> str:
     return at.isoformat(timespec="microseconds")
 
 
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 7.0 is 7."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Alert(BaseModel):
     """One alert of the message. What else it holds (annotations, links) is not kept: free text never is (B9)."""
 
@@ -77,7 +82,7 @@ class Message(BaseModel):
 
     version: Literal["4"] = Field(description="Version of the format.")
     alerts: list[Alert] = Field(description="The alerts of one group.", max_length=MOST_ALERTS)
-    truncatedAlerts: int = Field(  # Alertmanager's name
+    truncatedAlerts: Annotated[int, BeforeValidator(_whole)] = Field(  # Alertmanager's name
         default=0, ge=0, le=2**53 - 1, description="How many were left out of it: more than none pages."
     )
     groupKey: str = Field(default="", description="Which group.")  # Alertmanager's name
@@ -235,7 +240,7 @@ def _parsed(body: bytes) -> Message:
         raise Problem(400, "The message is no JSON that can be read. Nothing was recorded.", remedy)
     if first["type"] == "too_long" and first["loc"] == ("alerts",):
         raise Problem(
-            413,
+            422,
             f"The message holds more than {MOST_ALERTS} alerts. Nothing was recorded.",
             f"Set max_alerts of the webhook to {MOST_ALERTS} or fewer.",
         )

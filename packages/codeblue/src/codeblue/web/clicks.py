@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from codeblue.model.event import Draft
+from codeblue.model.incident import Level
 from codeblue.model.reply import Acknowledge, Approve, read_button, read_incident_key
 from codeblue.model.secret import Secret
 from codeblue.record.incidents import fold_incidents
@@ -23,8 +24,9 @@ from codeblue.web.signatures import Seen, Signed, pagerduty, slack
 
 M = TypeVar("M")
 
-#: A person took over a level of an incident.
+#: A person took over a level of an incident; a person saw a notice, which has no level to be taken over.
 ACKNOWLEDGED: Final = "incident.acknowledged"
+SEEN: Final = "page.acknowledged"
 
 #: What a Slack user's id looks like; anything else is nobody.
 _USER: Final = re.compile(r"[UW][A-Z0-9]{2,30}", re.ASCII)
@@ -167,12 +169,14 @@ def acknowledge(desk: Desk, reply: Acknowledge, actor: str, *, event: str = "") 
     incident = fold_incidents(events).get(reply.incident)
     if incident is None:
         raise Problem(404, "There is no such incident.", "`codeblue incident list` shows them.")
-    if event and any(e.kind == ACKNOWLEDGED and e.data.get("event") == event for e in events):
+    if event and any(e.kind in (ACKNOWLEDGED, SEEN) and e.data.get("event") == event for e in events):
         return Done(message="It is recorded already.")
     if incident.state == "resolved":
         raise Problem(409, "The incident is closed: nothing was recorded.", "Nobody is paged for it any more.")
     data = {"level": reply.level} | ({"event": event} if event else {})
-    desk.record.append(Draft(ACKNOWLEDGED, actor, data, incident=reply.incident))
+    # a notice is outside of the ladder: who saw it is recorded, and no level is taken over
+    kind = ACKNOWLEDGED if reply.level in Level.__members__ else SEEN
+    desk.record.append(Draft(kind, actor, data, incident=reply.incident))
     return Done(message=f"Acknowledged {reply.incident}, {reply.level}.")
 
 
