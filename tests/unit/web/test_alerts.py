@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from tests.unit.web.desk import TOKEN, Front, alert, message
 
+from codeblue.model.event import Draft
+from codeblue.model.health import Outcome
 from codeblue.model.pulse import Pulse
 from codeblue.profile.secretref import SecretRef
-from codeblue.record.alerts import breaches, firing, fold_alerts, truncations
+from codeblue.watch.alerts import AlertWatch
 
 
 async def test_an_alert_is_one_event_however_often_it_is_sent() -> None:
@@ -157,7 +159,12 @@ async def test_without_a_token_in_the_profile_there_is_no_such_endpoint() -> Non
 
 async def test_labels_are_text_and_only_those_of_the_list_are_kept() -> None:
     desk = Front()
-    hostile = {"alertname": "{{7*7}}", "severity": "$(id)", "pod": "<script>alert(1)</script>", "deployment": "a\nb\x1b[2J"}
+    hostile = {
+        "alertname": "{{7*7}}",
+        "severity": "$(id)",
+        "pod": "<script>alert(1)</script>",
+        "deployment": "a\nb\x1b[2J",
+    }
     await desk.alert(message([alert(1, **hostile, patient="Jane Roe", codeblue_trigger="R4; DROP TABLE")]))
     data = desk.record.events[0].data
     assert data["alertname"] == "{{7*7}}"
@@ -181,8 +188,9 @@ async def test_alerts_that_were_left_out_are_recorded_once_an_hour_so_that_someb
     for _ in range(3):
         await desk.alert(message([], truncatedAlerts=7))
     await desk.alert(message([], truncatedAlerts=2, groupKey="another"))
-    left_out = truncations(desk.record.events)
-    assert [t.left_out for t in left_out] == [7, 2]
+    watch = AlertWatch(desk.record, 3600)
+    assert [t.left_out for t in watch.left_out()] == [7, 2]
+    assert watch.left_out() == ()
     desk.clock.advance(3601)
     await desk.alert(message([], truncatedAlerts=7))
     assert len(desk.of("alert.truncated")) == 3
@@ -254,14 +262,41 @@ async def test_another_type_is_refused() -> None:
     assert (await desk.ask("POST", "/v1/alerts", content=b"{}", headers=headers)).status_code == 415
 
 
-async def test_the_fold_says_which_alerts_fire_and_which_trigger_they_name() -> None:
+async def test_the_loop_is_told_which_alerts_fire_and_which_trigger_they_name() -> None:
     desk = Front()
+    watch = AlertWatch(desk.record, 3600)
     await desk.alert(message([alert(1, codeblue_trigger="r5"), alert(2, codeblue_trigger="R9"), alert(3)]))
+    assert [a.identity.fingerprint[-1] for a in watch.firing(desk.clock.now())] == ["1", "2", "3"]
+    desk.clock.advance(600)
     await desk.alert(message([alert(3, status="resolved"), alert(4, codeblue_trigger="R5")]))
     at = desk.clock.now()
-    fire = firing(desk.record.events, at, expires_s=3600)
-    assert [a.identity.fingerprint[-1] for a in fire] == ["1", "2", "4"]
-    assert {t: a.id for t, a in breaches(fire).items()} == {"R5": "0000000000000001@2026-01-05T03:10:00.000000+00:00"}
-    assert firing(desk.record.events, at + timedelta(hours=1), expires_s=3600) == ()
-    twice = [*desk.record.events, *desk.record.events]
-    assert fold_alerts(twice) == fold_alerts(desk.record.events)
+    assert [a.identity.fingerprint[-1] for a in watch.firing(at)] == ["1", "2", "4"]
+    [verdict] = watch.verdicts(at)
+    assert (verdict.rule, verdict.outcome) == ("R5", Outcome.BREACH)
+    assert verdict.why == "Alertmanager says that HighErrorRate fires since 03:10:00 UTC"
+    assert watch.verdicts(at, after=at - timedelta(seconds=1)), "the younger one"
+    assert watch.verdicts(at, after=at) == ()
+    assert watch.firing(at + timedelta(seconds=3000)) == watch.firing(at)[2:], "nobody said that it is over"
+    assert watch.firing(at + timedelta(seconds=3600)) == ()
+
+
+async def test_an_alert_that_two_processes_recorded_counts_once() -> None:
+    desk = Front()
+    await desk.alert(message([alert(1, codeblue_trigger="R5")]))
+    [event] = desk.record.events
+    desk.tell(Draft(event.kind, event.actor, event.data))
+    watch = AlertWatch(desk.record, 3600)
+    [found] = watch.firing(desk.clock.now())
+    assert found.seq == 1
+    await desk.alert(message([alert(1, status="resolved")]))
+    assert watch.firing(desk.clock.now()) == ()
+
+
+async def test_what_is_over_is_forgotten_by_the_fold() -> None:
+    desk = Front("api: {alerts_per_hour: 100000}\n")
+    watch = AlertWatch(desk.record, 60)
+    for n in range(5):
+        await desk.alert(message([alert(n * 100 + m) for m in range(100)]))
+        assert len(watch.firing(desk.clock.now())) == 100
+        desk.clock.advance(61)
+    assert len(watch._fold._alerts) <= 100

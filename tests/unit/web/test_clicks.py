@@ -193,7 +193,12 @@ async def test_a_click_that_could_not_be_stored_says_so_and_may_be_made_again() 
         (b"payload=%7B", 400),
         (b"payload=" + b"%5B" * 10_000, 400),
         (b"payload=%7B%7D", 422),
-        (urlencode({"payload": json.dumps({"type": "block_actions", "user": {"id": "$(id)"}, "actions": []})}).encode(), 422),
+        (
+            urlencode(
+                {"payload": json.dumps({"type": "block_actions", "user": {"id": "$(id)"}, "actions": []})}
+            ).encode(),
+            422,
+        ),
         (b"a=1&" * 200 + b"payload=1", 400),
         (b"x" * (256 * 1024 + 1), 413),
     ],
@@ -217,7 +222,9 @@ async def test_buttons_of_others_and_other_interactions_do_nothing() -> None:
     assert len(desk.kinds()) == 3
 
 
-def webhook(key: str = f"codeblue:{INCIDENT}:L1", kind: str = "incident.acknowledged", id_: str = "01CHWEBHOOK") -> bytes:
+def webhook(
+    key: str = f"codeblue:{INCIDENT}:L1", kind: str = "incident.acknowledged", id_: str = "01CHWEBHOOK"
+) -> bytes:
     event = {
         "id": id_,
         "event_type": kind,

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
+from codeblue.engine.crashpoint import hangpoint
 from codeblue.engine.engine import Engine
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
@@ -123,6 +124,7 @@ class Daemon:
         while not stop.is_set():
             begun = self._app.clock.monotonic()
             pace_s = interval_s
+            await hangpoint("watch.cycle")
             try:
                 sentence = await watch.cycle()
                 self._say(sentence)

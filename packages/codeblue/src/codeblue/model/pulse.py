@@ -15,7 +15,8 @@ class Pulse:
         at: when the last cycle ended.
         age_s: seconds since then, or since the process began; by the monotonic clock.
         cycles, seconds: how many ended so far, and how long they took together.
-        buckets: of those, how many took at most so many seconds: (upper bound, count), cumulative, the last one without bound.
+        buckets: of those, how many took at most so many seconds: (upper bound, count), cumulative; the last one has no
+            bound.
         verdicts: how often a rule came to an outcome, by (rule, outcome).
     """
 

@@ -15,6 +15,9 @@ from codeblue.profile.units import Seconds, duration
 #: Where it listens unless something else is said: this machine only.
 LISTEN: Final = "127.0.0.1:8700"
 
+#: A standby says something once for every duration of the lease, and its look takes a moment more.
+WATCH_MARGIN_S: Final = 5.0
+
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]{2,45})\]|(?P<host>[^:\[\]]+)):(?P<port>\d{1,5})", re.ASCII)
 _USER: Final = re.compile(r"[UW][A-Z0-9]{2,30}", re.ASCII)

@@ -8,7 +8,7 @@ from codeblue.profile.model import Profile
 from codeblue.profile.platform import Kubernetes
 
 #: Keys that are part of the format and that nothing reads yet; a test finds one that is read, and one that is missing.
-UNREAD: Final = ("contacts", "pages", "triggers.recent_change")
+UNREAD: Final = ("api.alert_expires", "contacts", "pages", "triggers.recent_change")
 
 #: What is asked through the Service, and so of nobody where the profile names none (tier 0, R1c).
 _THROUGH_THE_SERVICE: Final = (

@@ -13,7 +13,7 @@ from pydantic.functional_validators import AfterValidator
 
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
-from codeblue.profile.api import Api, Watchdog
+from codeblue.profile.api import WATCH_MARGIN_S, Api, Watchdog
 from codeblue.profile.contacts import Contacts
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
@@ -21,6 +21,7 @@ from codeblue.profile.secretref import SecretReference
 from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.service import Contract, FlagName, FlagState, Health
 from codeblue.profile.text import FilePath, Label
+from codeblue.profile.units import show_duration
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -161,6 +162,19 @@ class Profile(Section):
             why = "has no API server" if health.via == "apiserver" else "is asked through its own forwarder"
             raise refusal(f"needs kind: kubernetes, a local service {why}", "write via: auto", at=("via",), quiet=True)
         return health
+
+    @field_validator("watchdog")
+    @classmethod
+    def _slower_than_a_standby(cls, watchdog: Watchdog, info: ValidationInfo) -> Watchdog:
+        lease = info.data.get("lease")
+        if isinstance(lease, Lease) and watchdog.silent_after < lease.duration + WATCH_MARGIN_S:
+            least = show_duration(lease.duration + WATCH_MARGIN_S)
+            raise refusal(
+                "is too short: whoever stands by looks at the lease for as long as it holds (lease.duration)",
+                f"write {least} or more",
+                at=("silent_after",),
+            )
+        return watchdog
 
     @field_validator("contract")
     @classmethod

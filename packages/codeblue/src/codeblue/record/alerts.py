@@ -1,7 +1,7 @@
 """Alerts that were sent to us, folded from their events."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -32,7 +32,6 @@ class AlertView:
         trigger: "R4" … "R8" where its label names one of these, else "".
         starts_at: when it began, as its sender says.
         received: when it was recorded, the first time.
-        resolved: when its end was recorded.
         seq: number of the event that recorded it.
     """
 
@@ -46,7 +45,6 @@ class AlertView:
     starts_at: datetime
     received: datetime
     seq: int
-    resolved: datetime | None = None
 
     @property
     def id(self) -> str:
@@ -74,39 +72,51 @@ def identity_of(data: Mapping[str, Any]) -> Identity:
     return Identity(text(data, "fingerprint"), text(data, "starts_at"))
 
 
-def fold_alerts(events: Iterable[Event]) -> dict[Identity, AlertView]:
-    """All alerts among the events, oldest first; an alert that is there twice counts once.
-
-    Raises:
-        Damaged: an event does not say what it must.
-    """
-    alerts: dict[Identity, AlertView] = {}
-    for event in events:
-        if event.kind not in (RECEIVED, RESOLVED):
-            continue
-        with reading(event):
-            identity = identity_of(event.data)
-            known = alerts.get(identity)
-            if event.kind == RECEIVED and known is None:
-                alerts[identity] = _received(identity, event)
-            elif event.kind == RESOLVED and known is not None and known.resolved is None:
-                alerts[identity] = replace(known, resolved=event.at)
-    return alerts
-
-
-def firing(events: Iterable[Event], at: datetime, *, expires_s: float) -> tuple[AlertView, ...]:
-    """The alerts that fire now, oldest first.
+class AlertFold:
+    """The fold, fed event by event; forgets what is over, so that it stays small however long it goes on.
 
     Args:
-        at: now.
-        expires_s: an alert that is older and was never resolved counts no more: its sender may be gone, or sends no
+        expires_s: an alert that is older and was never resolved fires no more: its sender may be gone, or sends no
             *resolved*.
 
-    Raises:
-        Damaged: as `fold_alerts`.
+    Attributes:
+        seq: number of the last event that it was fed.
     """
-    oldest = at - timedelta(seconds=expires_s)
-    return tuple(a for a in fold_alerts(events).values() if a.resolved is None and a.received > oldest)
+
+    def __init__(self, expires_s: float) -> None:
+        self._expires = timedelta(seconds=expires_s)
+        self._alerts: dict[Identity, AlertView] = {}
+        self._truncations: list[Truncation] = []
+        self.seq = 0
+
+    def add(self, event: Event) -> None:
+        """One more event, of whichever kind. Raises Damaged: it does not say what it must."""
+        with reading(event):
+            match event.kind:
+                case "alert.received":
+                    identity = identity_of(event.data)
+                    # one that is there twice (two processes took it at once) counts once
+                    self._alerts.setdefault(identity, _received(identity, event))
+                case "alert.resolved":
+                    self._alerts.pop(identity_of(event.data), None)
+                case "alert.truncated":
+                    left_out = int(number(event.data, "left_out"))
+                    self._truncations.append(Truncation(text(event.data, "group"), left_out, event.at, event.seq))
+        self.seq = event.seq
+        while self._alerts and self._expired(next(iter(self._alerts.values())), event.at):
+            del self._alerts[next(iter(self._alerts))]
+
+    def firing(self, at: datetime) -> tuple[AlertView, ...]:
+        """The alerts that fire now, oldest first."""
+        return tuple(a for a in self._alerts.values() if not self._expired(a, at))
+
+    def take_truncations(self) -> tuple[Truncation, ...]:
+        """The messages that left alerts out, oldest first, since this was asked last."""
+        taken, self._truncations = tuple(self._truncations), []
+        return taken
+
+    def _expired(self, alert: AlertView, at: datetime) -> bool:
+        return alert.received <= at - self._expires
 
 
 def breaches(alerts: Iterable[AlertView]) -> dict[str, AlertView]:
@@ -116,21 +126,6 @@ def breaches(alerts: Iterable[AlertView]) -> dict[str, AlertView]:
         if alert.trigger:
             found.setdefault(alert.trigger, alert)
     return found
-
-
-def truncations(events: Iterable[Event]) -> tuple[Truncation, ...]:
-    """The messages that left alerts out, oldest first: whoever is on call has to look at the sender.
-
-    Raises:
-        Damaged: an event does not say what it must.
-    """
-    found: list[Truncation] = []
-    for event in events:
-        if event.kind == TRUNCATED:
-            with reading(event):
-                left_out = int(number(event.data, "left_out"))
-                found.append(Truncation(text(event.data, "group"), left_out, event.at, event.seq))
-    return tuple(found)
 
 
 def _received(identity: Identity, event: Event) -> AlertView:

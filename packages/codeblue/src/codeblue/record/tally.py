@@ -24,8 +24,8 @@ class Tally:
         runs: ended so far, by (runbook, state).
         runs_open: the unfinished ones: id → (runbook, state).
         steps: ended so far, by (runbook, state).
-        pages: attempts to reach somebody, by (channel, fate): a fate, "deferred", or "unrouted" where there was none.
-        pages_open: attempts whose outcome is not recorded: key → channel; the last `MOST_OPEN` of them.
+        attempts: tries to reach somebody, by (channel, fate): a fate, "deferred", or "unrouted" where there was none.
+        attempts_open: attempts whose outcome is not recorded: key → channel; the last `MOST_OPEN` of them.
         alerts: by what became of them: "received", "resolved", "truncated" messages.
         alerts_open: alerts that were received and not resolved; the last `MOST_OPEN` of them.
     """
@@ -36,8 +36,8 @@ class Tally:
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)
     runs_open: dict[str, tuple[str, str]] = field(default_factory=dict)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
-    pages: Counter[tuple[str, str]] = field(default_factory=Counter)
-    pages_open: dict[str, str] = field(default_factory=dict)
+    attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    attempts_open: dict[str, str] = field(default_factory=dict)
     alerts: Counter[str] = field(default_factory=Counter)
     alerts_open: dict[Identity, None] = field(default_factory=dict)
 
@@ -69,14 +69,14 @@ class Tally:
             case "step.ended" if event.run in self.runs_open:
                 self.steps[self.runs_open[event.run][0], text(d, "state")] += 1
             case "page.intended":
-                self.pages_open[text(d, "key")] = text(d, "channel")
-                _bound(self.pages_open)
+                self.attempts_open[text(d, "key")] = text(d, "channel")
+                _bound(self.attempts_open)
             case "page.deferred":
-                self.pages[self.pages_open.get(text(d, "key"), "unknown"), "deferred"] += 1
+                self.attempts[self.attempts_open.get(text(d, "key"), "unknown"), "deferred"] += 1
             case "page.delivered":
-                self.pages[self.pages_open.pop(text(d, "key"), "unknown"), text(d, "fate")] += 1
+                self.attempts[self.attempts_open.pop(text(d, "key"), "unknown"), text(d, "fate")] += 1
             case "page.unrouted":
-                self.pages["none", "unrouted"] += 1
+                self.attempts["none", "unrouted"] += 1
             case "alert.received":
                 self._alert(identity_of(d), "received")
             case "alert.resolved":

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 
+from codeblue.engine.crashpoint import crashpoint
 from codeblue.model.event import Draft
 from codeblue.model.secret import Secret, masked
 from codeblue.record.alerts import ALERT_KINDS, RECEIVED, RESOLVED, TRIGGERS, TRUNCATED, identity_of
@@ -222,7 +223,9 @@ def alerts(desk: Desk, token: Secret) -> APIRouter:
         reading += 1
         try:
             message = _parsed(await read_body(request, ALERTS_BYTES))
-            return await desk.with_record(lambda: inbox.take(message))
+            taken = await desk.with_record(lambda: inbox.take(message))
+            crashpoint("alerts.recorded")
+            return taken
         finally:
             reading -= 1
 

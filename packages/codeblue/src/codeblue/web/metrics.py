@@ -77,7 +77,7 @@ def _of_record(tally: Tally) -> Iterator[Metric]:
         ("codeblue_incidents", "Incidents that were opened.", ("severity", "trigger"), tally.incidents),
         ("codeblue_runs", "Runs that ended.", ("runbook", "state"), tally.runs),
         ("codeblue_steps", "Steps that ended.", ("runbook", "state"), tally.steps),
-        ("codeblue_pages", "Attempts to reach somebody.", ("channel", "fate"), tally.pages),
+        ("codeblue_pages", "Attempts to reach somebody.", ("channel", "fate"), tally.attempts),
     )
     for name, what, labels, counts in counted:
         family = CounterMetricFamily(name, what, labels=labels)

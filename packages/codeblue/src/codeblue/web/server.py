@@ -45,9 +45,9 @@ class Guarded(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._within(REQUEST_S)
-        if len(self.connections) > CONNECTIONS:
-            waiting = (c for c in _by_age(self.connections) if not c._answering and c is not self)
-            next(waiting, self).transport.abort()
+        there = _by_age(self.connections)
+        if len(there) > CONNECTIONS:
+            next((c for c in there if not c._answering and c is not self), self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._within(None)
@@ -98,8 +98,9 @@ class Guarded(H11Protocol):
 
 
 def _by_age(connections: Any) -> list["Guarded"]:
-    """Those whose time is up first."""
-    timed = [(c._timer.when(), c) for c in connections if isinstance(c, Guarded) and c._timer is not None]
+    """Those that are open, and of them first whose time is up first."""
+    ours = (c for c in connections if isinstance(c, Guarded) and not c.transport.is_closing())
+    timed = [(c._timer.when(), c) for c in ours if c._timer is not None]
     return [c for _, c in sorted(timed, key=lambda pair: pair[0])]
 
 
