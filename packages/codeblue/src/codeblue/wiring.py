@@ -15,6 +15,7 @@ from codeblue.model.secret import Secret
 from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
+from codeblue.ports.dead_man import DeadMan
 from codeblue.ports.lease import Lease
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
@@ -233,6 +234,15 @@ def engine_database(profile: "Profile") -> str:
     url = profile.state.database.resolve().reveal()
     scheme, separator, rest = url.partition("://")
     return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def dead_man_of(profile: "Profile") -> DeadMan | None:
+    """Who outside watches us; None where the profile names nobody. Raises UsageError: the reference leads nowhere."""
+    if profile.watchdog.url is None:
+        return None
+    from codeblue.adapters.dead_man import HttpDeadMan
+
+    return HttpDeadMan(profile.watchdog.url.resolve("watchdog.url"))
 
 
 def holder_name() -> str:

@@ -13,6 +13,7 @@ from pydantic.functional_validators import AfterValidator
 
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
+from codeblue.profile.api import WATCH_MARGIN_S, Api, Watchdog
 from codeblue.profile.channels import Pages
 from codeblue.profile.contacts import Contacts
 from codeblue.profile.people import Escalation, SeverityPlan, lint
@@ -24,6 +25,7 @@ from codeblue.profile.service import Contract, FlagName, FlagState, Health
 from codeblue.profile.signals import SignalsSection
 from codeblue.profile.status_page import StatusPageSettings
 from codeblue.profile.text import FilePath, Label
+from codeblue.profile.units import show_duration
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -95,6 +97,8 @@ class Profile(Section):
     lease: Lease = Field(default=Lease(), description="The right to act on the service.")
     state: State = Field(default_factory=State, description="Where Code Blue keeps its record.")
     report: Report = Field(default_factory=Report, description="Where incident reports go.")
+    api: Api | None = Field(default=None, description="What is answered over HTTP; null: nothing.")
+    watchdog: Watchdog = Field(default=Watchdog(), description="Who watches Code Blue itself.")
     contacts: Contacts | None = Field(
         default=None, description="Who is called. Everybody whom a level names is required once `pages` has a channel."
     )
@@ -189,6 +193,19 @@ class Profile(Section):
                 "is scrape, but the contract names no path of metrics", "add contract.metrics: /metrics", at=("source",)
             )
         return signals
+
+    @field_validator("watchdog")
+    @classmethod
+    def _slower_than_a_standby(cls, watchdog: Watchdog, info: ValidationInfo) -> Watchdog:
+        lease = info.data.get("lease")
+        if isinstance(lease, Lease) and watchdog.silent_after < lease.duration + WATCH_MARGIN_S:
+            least = show_duration(lease.duration + WATCH_MARGIN_S)
+            raise refusal(
+                "is too short: whoever stands by looks at the lease for as long as it holds (lease.duration)",
+                f"write {least} or more",
+                at=("silent_after",),
+            )
+        return watchdog
 
     @field_validator("contract")
     @classmethod
