@@ -15,8 +15,11 @@ from codeblue.rules.severity import MANUAL
 #: The trigger that a dead provider of the model fires as well as a bad release (D20).
 AI_FAILURES = "R8"
 
-#: What fires about us and not about the service: nothing that could be done to the service answers it.
-OURS = frozenset({BLIND, OVERDUE})
+#: Alerts of somebody else's monitoring that name none of our triggers.
+ALERT = "alert"
+
+#: What fires for people alone: nothing that could be done to the service is known to answer it.
+OURS = frozenset({BLIND, OVERDUE, ALERT})
 
 #: How often one release may be rolled back by itself: one that keeps coming back has somebody who brings it (flapping).
 FLAPS = 2

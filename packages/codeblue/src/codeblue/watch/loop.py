@@ -26,6 +26,7 @@ from codeblue.runbooks.replace_pod import Request as ReplaceRequest
 from codeblue.runbooks.rollout import judge_rollout
 from codeblue.runbooks.step import World
 from codeblue.watch.aftermath import Aftermath
+from codeblue.watch.alerts import Alerts
 from codeblue.watch.incidents import ACTOR, Incidents
 from codeblue.watch.inhibitions import Inhibitions
 
@@ -70,6 +71,7 @@ class Watch:
         self.incidents = Incidents(self.runs)
         self.aftermath = Aftermath(self.runs, self.incidents)
         self.inhibitions = Inhibitions(self.runs)
+        self.alerts = Alerts(self.runs)
         self.blindness = Blindness(self.world.profile.triggers.blind)
         self.triggers = ServiceTriggers(self.world.profile.triggers)
 
@@ -124,7 +126,7 @@ class Watch:
             self.signals = (*signals, self.blindness.observe(look.sampling, self.world.clock.monotonic()))
         self.inhibitions.notice(look.seen)
         late = self.inhibitions.overdue()
-        return health, *self.signals, *((late,) if late else ())
+        return self.alerts.judge((health, *self.signals, *((late,) if late else ())), self.incidents.closed())
 
     async def _look(self) -> Look:
         health = self.world.profile.health
