@@ -21,6 +21,8 @@ VERBS = {
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
     "incident": ("codeblue.cli.incident:app", "List, show, note and resolve incidents; write reports."),
+    "rules": ("codeblue.cli.rules:app", "Replay recorded series against the profile's triggers."),
+    "export": ("codeblue.cli.export:app", "The triggers as alerting rules of Prometheus."),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
     "audit": ("codeblue.cli.audit:app", "Verify the chain of the record; adopt a record."),
 }
