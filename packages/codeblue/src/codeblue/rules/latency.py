@@ -3,7 +3,7 @@
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.rules.holding import Holding
-from codeblue.rules.windows import Windows, quantile
+from codeblue.rules.windows import Unseen, Windows, quantile
 from codeblue.rules.words import blind, counted, seconds
 
 QUANTILE = 0.95
@@ -31,8 +31,8 @@ class LatencyTrigger:
         """The verdict at the time of the last sampling."""
         buckets = seen.buckets()
         within = f"within {seconds(self._window_s)}"
-        if buckets is None:
-            return self._unknown(f"no pod has two readings of its response times {within}", seen)
+        if isinstance(buckets, Unseen):
+            return self._unknown(f"response times {within}: {buckets.value}", seen)
         blunt = too_low(tuple(bound for bound, _ in buckets), self._threshold_s)
         if blunt:
             return self._unknown(blunt, seen)

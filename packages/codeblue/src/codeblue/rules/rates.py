@@ -3,7 +3,7 @@
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.rules.holding import Holding
-from codeblue.rules.windows import Share, Windows
+from codeblue.rules.windows import Share, Unseen, Windows
 from codeblue.rules.words import blind, counted, percent, seconds
 
 
@@ -11,7 +11,7 @@ class RateTrigger:
     """The share of failures in every window of `window_s` exceeds `threshold`, for `lasting_s` in all.
 
     The first window reaches back before the first look, so that the looks must agree for `lasting_s - window_s`. Fewer
-    than `minimum` within a window, or no two readings, is unknown, and breaks the holding (R10).
+    than `minimum` within a window, no two readings in it, or none before it is unknown, and breaks the holding (R10).
 
     Args:
         rule, what: "R5", "requests".
@@ -28,15 +28,15 @@ class RateTrigger:
         self._window_s = window_s
         self._holding = Holding(hold_s=lasting_s - window_s, gap_s=window_s)
 
-    def judge(self, share: Share | None, seen: Windows) -> Verdict:
+    def judge(self, share: Share | Unseen, seen: Windows) -> Verdict:
         """The verdict at the time of the last sampling.
 
         Args:
             share: of the window that ends there.
             seen: where it comes from.
         """
-        if share is None:
-            return self._unknown(f"no pod has two readings of its {self._what} within {seconds(self._window_s)}", seen)
+        if isinstance(share, Unseen):
+            return self._unknown(f"{self._what} within {seconds(self._window_s)}: {share.value}", seen)
         some, all_ = share
         if all_ < self._minimum:
             few = f"{counted(all_)} {self._what} within {seconds(self._window_s)} < {counted(self._minimum)}"

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import accumulate
 from math import inf, isfinite
 from operator import add, lt, sub
@@ -33,12 +34,13 @@ class Track:
         width: how many counters.
     """
 
-    __slots__ = ("_keep_s", "_rows", "_times", "_width")
+    __slots__ = ("_before_s", "_keep_s", "_rows", "_times", "_width")
 
     def __init__(self, width: int, keep_s: float) -> None:
         self._width, self._keep_s = width, keep_s
         self._times = array("d")
         self._rows = array("d")  # one after the other
+        self._before_s = -inf  # the time of the last row that is too old to be kept
 
     def __len__(self) -> int:
         return len(self._times)
@@ -63,6 +65,7 @@ class Track:
         rows.extend(values)
         if times[0] < at_s - self._keep_s - HALF_A_MS:
             old = bisect_left(times, at_s - self._keep_s - HALF_A_MS)
+            self._before_s = times[old - 1]
             del times[:old]
             del rows[: old * width]
 
@@ -71,6 +74,12 @@ class Track:
             if new < before:
                 for place in range(column, len(self._rows), self._width):
                     self._rows[place] -= before
+
+    def reaches(self, start_s: float) -> bool:
+        """Whether there was a row at `start_s`, or before it by no more than the length of the window."""
+        place = bisect_left(self._times, start_s + HALF_A_MS)
+        last_s = self._times[place - 1] if place else self._before_s
+        return last_s >= start_s - self._keep_s - HALF_A_MS
 
     def increase(self, start_s: float) -> list[float] | None:
         """What each counter grew by between the first and the last row since `start_s`; None with fewer than two."""
@@ -94,6 +103,13 @@ class Lengths:
     @property
     def longest_s(self) -> float:
         return max(self.errors_s, self.latency_s, self.ai_s, self.memory_s, self.after_oom_s)
+
+
+class Unseen(Enum):
+    """Why a window says nothing."""
+
+    NO_READINGS = "no pod has two readings"
+    TOO_SHORT = "no pod was read before it began"
 
 
 class Share(NamedTuple):
@@ -158,7 +174,7 @@ class Windows:
                 pod = pods[reading.pod] = _Pod(lengths)
             if reading.at_s > pod.seen_s:
                 _take(pod, reading, lengths)
-        oldest_s = sampling.at_s - lengths.longest_s - HALF_A_MS
+        oldest_s = sampling.at_s - 2 * lengths.longest_s - HALF_A_MS  # its last window's beginning reaches back so far
         for name in [name for name, pod in pods.items() if pod.seen_s < oldest_s]:
             del pods[name]
 
@@ -168,21 +184,23 @@ class Windows:
         unread = {source.removeprefix("pod/") for source, _ in self.unknown if source.startswith("pod/")}
         return len(self._pods) + len(unread - self._pods.keys())
 
-    def errors(self) -> Share | None:
-        """Failed and all requests, summed over pods; None where no pod has two readings within the window."""
+    def errors(self) -> Share | Unseen:
+        """Failed and all requests within the window, summed over pods."""
         return _sum((pod.requests for pod in self._pods.values()), self.at_s - self._lengths.errors_s)
 
-    def ai_failures(self) -> Share | None:
+    def ai_failures(self) -> Share | Unseen:
         """Failed and all calls of the model, likewise."""
         return _sum((pod.ai for pod in self._pods.values()), self.at_s - self._lengths.ai_s)
 
-    def buckets(self) -> list[tuple[float, float]] | None:
-        """The histogram of the response times within the window, summed over pods by bound; None as above."""
+    def buckets(self) -> list[tuple[float, float]] | Unseen:
+        """The histogram of the response times within the window, summed over pods by bound, ascending."""
         start_s = self.at_s - self._lengths.latency_s
         bounds: Bounds = ()
         counts: list[float] = []
         others: dict[float, float] = {}
+        reaches = False
         for pod in self._pods.values():
+            reaches = reaches or pod.buckets.reaches(start_s)
             grown = pod.buckets.increase(start_s)
             if grown is None:
                 continue
@@ -193,8 +211,8 @@ class Windows:
             else:  # two releases with different layouts
                 for bound, count in zip(pod.bounds, grown, strict=True):
                     others[bound] = others.get(bound, 0.0) + count
-        if not counts:
-            return None
+        if not counts or not reaches:
+            return Unseen.TOO_SHORT if counts else Unseen.NO_READINGS
         if not others:
             return list(zip(bounds, counts, strict=True))
         for bound, count in zip(bounds, counts, strict=True):
@@ -231,14 +249,17 @@ def _take(pod: _Pod, reading: Reading, lengths: Lengths) -> None:
         pod.buckets.add(at_s, counts)
 
 
-def _sum(tracks: Iterable[Track], start_s: float) -> Share | None:
+def _sum(tracks: Iterable[Track], start_s: float) -> Share | Unseen:
     some = all_ = 0.0
-    seen = False
+    seen = reaches = False
     for track in tracks:
+        reaches = reaches or track.reaches(start_s)
         grown = track.increase(start_s)
         if grown is not None:
             some, all_, seen = some + grown[0], all_ + grown[1], True
-    return Share(some, all_) if seen else None
+    if not seen or not reaches:
+        return Unseen.TOO_SHORT if seen else Unseen.NO_READINGS
+    return Share(some, all_)
 
 
 def quantile(q: float, buckets: Sequence[tuple[float, float]]) -> float | None:
