@@ -5,19 +5,24 @@ whose time grows with the square of a line's length.
 """
 
 import re
+import time
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from typing import TextIO, cast
 
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.openmetrics.parser import text_fd_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_fd_to_metric_families as parse_text
 
 from codeblue.adapters.signals.series import Labels
 
-#: Bytes of a page, characters of a line, lines of a page, lines of wanted metrics that are read at most.
+#: Bytes of a page, characters of a line, lines of a page that are looked at; lines of wanted metrics, characters of one
+#: of those, and seconds of processor time that all of them may take to be parsed.
 PAGE_LIMIT = 4 * 1024 * 1024
 LINE_LIMIT = 8 * 1024
 LINES_LIMIT = 200_000
 SAMPLES_LIMIT = 20_000
+WANTED_LINE_LIMIT = 2 * 1024
+CPU_S = 1.5
 
 #: A sample: name, labels, value; the parser reads it properly. Names of another form stand in braces.
 _SAMPLE = re.compile(
@@ -58,7 +63,7 @@ def read_page(body: bytes, wanted: Set[str]) -> Page:
     # untyped, a sample keeps the name that it has; OpenMetrics is nothing without its types
     lines = [*kept, "# EOF"] if openmetrics else [line for line in kept if not line.startswith("#")]
     try:
-        found = [sample for family in families("\n".join([*lines, ""])) for sample in family.samples]
+        found = [sample for family in families(cast("TextIO", _in_time(lines))) for sample in family.samples]
         values = [float(sample.value) for sample in found]
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:  # what the parsers raise for damage
         raise NotMetrics("its lines of wanted metrics cannot be parsed") from error
@@ -72,6 +77,15 @@ def read_page(body: bytes, wanted: Set[str]) -> Page:
     if len(found) != sum(not line.startswith("#") for line in kept):
         raise NotMetrics("a series is there twice")  # the parser of OpenMetrics drops the second one
     return Page({name: series for name, series in samples.items() if name in wanted}, declared)
+
+
+def _in_time(lines: list[str]) -> Iterator[str]:
+    """The lines one by one, as long as the parser keeps within its time; it asks for no more of a file than that."""
+    until_s = time.thread_time() + CPU_S
+    for line in lines:
+        if time.thread_time() > until_s:
+            raise NotMetrics(f"the page takes more than {CPU_S:g} s to be parsed")
+        yield f"{line}\n"
 
 
 def _text(body: bytes) -> str:
@@ -116,6 +130,8 @@ def _lines(text: str, wanted: Set[str]) -> tuple[list[str], bool]:
             kept.append(line)
             if len(kept) > SAMPLES_LIMIT:
                 raise NotMetrics(f"the page has more than {SAMPLES_LIMIT} series of wanted metrics")
+            if len(line) > WANTED_LINE_LIMIT:
+                raise NotMetrics(f"line {number}, of a wanted metric, is longer than {WANTED_LINE_LIMIT >> 10} KiB")
     return kept, openmetrics
 
 
