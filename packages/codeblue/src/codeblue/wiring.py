@@ -85,6 +85,11 @@ def _channel(profile: "Profile", name: str) -> Channel:
     raise UsageError(f"pages: there is no channel {name} in this version", remedy="delete its keys from pages")
 
 
+def system_clock() -> Clock:
+    """The machine's own clocks."""
+    return SystemClock()
+
+
 def open_record(profile: "Profile") -> RecordStore:
     """The record of the profile's service, to look at it and to leave a word for whoever acts. Raises as `open_app`."""
     from codeblue.adapters.record.owned import OwnedRecord
