@@ -24,6 +24,10 @@ INCIDENT_KINDS = (
 )
 
 
+#: The action of a decision after which nothing changes without an approval.
+FREEZE = "freeze"
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident as the record tells it.
@@ -37,6 +41,7 @@ class IncidentView:
         impact: what it does to those who use the service ("outage", "degraded", "none"), "" where nobody said.
         acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
         escalated: the levels that were called by hand.
+        frozen: every change needs an approval while it is open, whatever else is decided later (R9).
     """
 
     id: str
@@ -61,6 +66,7 @@ class IncidentView:
     acknowledged: datetime | None = None
     acknowledged_by: str = ""
     escalated: tuple[str, ...] = ()
+    frozen: bool = False
 
     @property
     def over(self) -> bool:
@@ -98,15 +104,12 @@ def open_incident(events: Iterable[Event]) -> IncidentView | None:
     return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
 
 
-def frozen_by(events: Iterable[Event]) -> str:
-    """The id of an open incident because of which every change needs an approval (R9), "" without one.
+def freeze_of(events: Iterable[Event]) -> IncidentView | None:
+    """The open incident because of which every change needs an approval (R9); None where there is none.
 
     Raises as `fold_incidents`.
     """
-    for incident in fold_incidents(events).values():
-        if incident.state == "open" and incident.decision is not None and incident.decision["action"] == "freeze":
-            return incident.id
-    return ""
+    return next((i for i in fold_incidents(events).values() if i.frozen and not i.over), None)
 
 
 _DONE = {"rollback": "rolled back", "replace_pod": "replaced the pod", "disable_flags": "disabled the flags"}
@@ -128,7 +131,7 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
         return (
             f"no change: {why.removeprefix('no change: ').removesuffix('; a person must decide')}; a person must decide"
         )
-    if action == "freeze":
+    if action == FREEZE:
         return f"freeze: {why}"
     if mode == "observe":
         return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed: {why}"
@@ -155,8 +158,9 @@ def _opened(event: Event) -> IncidentView:
 def _advance(incident: IncidentView, event: Event) -> IncidentView:
     match event.kind:
         case "incident.decided":
-            text(event.data, "action"), text(event.data, "sentence")
-            return replace(incident, decision=plain(event.data))
+            text(event.data, "sentence")
+            frozen = incident.frozen or text(event.data, "action") == FREEZE
+            return replace(incident, decision=plain(event.data), frozen=frozen)
         case "run.requested":
             return replace(incident, runs=(*incident.runs, event.run))
         case "incident.mitigated":

@@ -85,9 +85,6 @@ class Watch:
         Raises:
             LeaseLost: somebody else acts now. Other CodeBlueErrors: this cycle could not see or record; the next may.
         """
-        declared = self.incidents.decide_declared()
-        if declared:
-            return declared
         under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING and self._waits_for(r)]
         if under_way:
             self.soak = Soak()
