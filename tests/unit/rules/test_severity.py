@@ -1,5 +1,6 @@
 """The one table from trigger and impact to severity (R3), and what the manual triggers mean (R9)."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -18,6 +19,14 @@ def test_the_table_has_every_trigger_that_a_profile_can_name() -> None:
     assert set(DEFAULTS) == set(get_args(TriggerName))
     for row in DEFAULTS.values():
         assert list(row) == sorted(row)  # a worse impact is never a lesser severity
+
+
+def test_the_documented_table_is_the_one_that_counts() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "escalation.md").read_text("utf-8")
+    _, _, rest = page.partition("<!-- table: generated -->\n")
+    table, _, _ = rest.partition("<!-- end of table -->")
+    rows = [f"| `{t}` | {' | '.join(s.text for s in row)} |" for t, row in DEFAULTS.items()]
+    assert table.splitlines() == ["| trigger | outage | degraded | none |", "|---|---|---|---|", *rows]
 
 
 @pytest.mark.req("R3")

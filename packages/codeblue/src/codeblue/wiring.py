@@ -163,6 +163,11 @@ def open_status_page(profile: "Profile") -> StatusPage | None:
     )
 
 
+def system_clock() -> Clock:
+    """The machine's own clocks."""
+    return SystemClock()
+
+
 def open_record(profile: "Profile") -> RecordStore:
     """The record of the profile's service, to look at it and to leave a word for whoever acts. Raises as `open_app`."""
     from codeblue.adapters.record.owned import OwnedRecord

@@ -33,8 +33,8 @@ TriggerName = Literal[
 
 #: Every channel with the keys of `pages` that configure it, in the order that they are tried in by default.
 CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "pagerduty": ("pagerduty", "pagerduty_routing_key"),
-    "slack": ("slack", "slack_webhook"),
+    "pagerduty": ("pagerduty_routing_key", "pagerduty"),
+    "slack": ("slack_webhook", "slack"),
     "apprise": ("apprise",),
     "inbox": ("inbox",),
 }
@@ -117,7 +117,7 @@ class Escalation(Section):
 
     l1: FirstLevel = Field(default=FirstLevel(), description="Level 1.")
     l2: SecondLevel = Field(default=SecondLevel(), description="Level 2.")
-    l3: ThirdLevel = Field(default=ThirdLevel(), description="Level 3.")
+    l3: ThirdLevel = Field(default=ThirdLevel(), validate_default=True, description="Level 3.")
     l4: FourthLevel = Field(default=FourthLevel(), description="Level 4.")
     until: Literal["mitigated", "acknowledged"] = Field(
         default="mitigated",
@@ -177,6 +177,14 @@ class Plan(Section):
         return up_to
 
 
+class QuietPlan(Plan):
+    """As `Plan`, of what wakes nobody but the engineer on call."""
+
+    up_to: Literal["L1", "L2", "L3"] = Field(
+        default="L1", description="The last level that is reached by time alone; a person can always go further."
+    )
+
+
 class SeverityPlan(Section):
     """How bad it is (SEV1 to SEV4), from the trigger and the impact, and what follows from that (R3)."""
 
@@ -190,15 +198,7 @@ class SeverityPlan(Section):
     sev1: Plan = Field(default=Plan(), description="Of SEV1, the worst.")
     sev2: Plan = Field(default=Plan(), description="Of SEV2.")
     sev3: Plan = Field(default=Plan(), description="Of SEV3.")
-    sev4: Plan = Field(default=Plan(up_to="L1"), description="Of SEV4: by time alone only level 1 is paged.")
-
-    @field_validator("sev4", mode="before")
-    @classmethod
-    def _quiet(cls, sev4: object) -> object:
-        """The default of a single key is that of this severity, also where another one is written."""
-        if isinstance(sev4, dict):
-            return {"up_to": str(sev4.get("starts_at", "L1"))} | sev4
-        return sev4
+    sev4: QuietPlan = Field(default=QuietPlan(), description="Of SEV4: by time alone only level 1 is paged.")
 
 
 def configured(pages: object) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ INCIDENT_KINDS = (
 )
 
 
+#: The action of a decision after which nothing changes by itself.
+FREEZE = "freeze"
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident as the record tells it.
@@ -37,6 +41,7 @@ class IncidentView:
         impact: what it does to those who use the service ("outage", "degraded", "none"), "" where nobody said.
         acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
         escalated: the levels that were called by hand.
+        frozen: no automatic change while it is open, whatever else is decided later (R9).
     """
 
     id: str
@@ -61,6 +66,7 @@ class IncidentView:
     acknowledged: datetime | None = None
     acknowledged_by: str = ""
     escalated: tuple[str, ...] = ()
+    frozen: bool = False
 
     @property
     def over(self) -> bool:
@@ -98,6 +104,11 @@ def open_incident(events: Iterable[Event]) -> IncidentView | None:
     return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
 
 
+def freeze_of(events: Iterable[Event]) -> IncidentView | None:
+    """The open incident that forbids every automatic change; None where none does. Raises as `fold_incidents`."""
+    return next((i for i in fold_incidents(events).values() if i.frozen and not i.over), None)
+
+
 def decision_in_words(decision: Mapping[str, Any]) -> str:
     """What was decided, and whether anything follows from it: nobody may take the wish for the deed.
 
@@ -109,6 +120,8 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
     """
     action, mode = text(decision, "action"), decision.get("mode")
     why = text(decision, "sentence").removeprefix(f"{action}: ")
+    if action == FREEZE:
+        return f"no automatic change while it is open: {why}"
     if action == "page_only":
         return f"no rollback: {why}; a person must decide"
     if action == "rollback" and mode == "observe":
@@ -136,8 +149,9 @@ def _opened(event: Event) -> IncidentView:
 def _advance(incident: IncidentView, event: Event) -> IncidentView:
     match event.kind:
         case "incident.decided":
-            text(event.data, "action"), text(event.data, "sentence")
-            return replace(incident, decision=plain(event.data))
+            text(event.data, "sentence")
+            frozen = incident.frozen or text(event.data, "action") == FREEZE
+            return replace(incident, decision=plain(event.data), frozen=frozen)
         case "run.requested":
             return replace(incident, runs=(*incident.runs, event.run))
         case "incident.mitigated":

@@ -9,6 +9,7 @@ from typing import Any
 from codeblue.model.event import Event
 from codeblue.record.fields import mapping, reading, text, time
 from codeblue.record.incidents import IncidentView, decision_in_words, fold_incidents
+from codeblue.record.paged import call_in_words, paging_of
 from codeblue.record.runs import RunState, RunView, StepView, fold_runs
 
 NOT_RECORDED = "not recorded"
@@ -24,6 +25,8 @@ ROOT_CAUSE, LESSONS = "root-cause", "lessons"
 _OWN = "incident_report"
 #: How the actors begin who are people (`cli.actor`).
 PERSON = "person:"
+#: The events that name a call; the last one of it is its link.
+_OF_A_CALL = ("page.intended", "page.delivered", "page.unrouted")
 _LEFT = "left out"
 #: The results that are not "done", as the summary counts them.
 _SHORT = {
@@ -81,6 +84,10 @@ def write_report(events: Sequence[Event], incident_id: str) -> str:
         "## What happened",
         "",
         *_story(incident, runs, seen),
+        "",
+        "## Who was paged",
+        "",
+        *_paged(own, incident.id),
         "",
         "## Timeline",
         "",
@@ -166,6 +173,19 @@ def _described(kind: str, d: Mapping[str, Any]) -> str:
             return f"refused by the target: {text(d, 'why')}"
         case "step.ended":
             return f"{text(d, 'step')} {text(d, 'state')}: {text(d, 'why')}"
+        case "incident.severity":
+            return f"severity {text(d, 'severity')}: {text(d, 'why')}"
+        case "incident.acknowledged":
+            return f"acknowledged {text(d, 'level')}" if "level" in d else "acknowledged"
+        case "incident.escalated":
+            return f"escalated to {text(d, 'level')}: {text(d, 'why')}"
+        case "page.intended":
+            return f"page to {text(d, 'role')} ({text(d, 'level')}) over {text(d, 'channel')}"
+        case "page.delivered":
+            why = f": {text(d, 'why')}" if d.get("why") else ""
+            return f"page to {text(d, 'role')} ({text(d, 'level')}) {text(d, 'fate')}{why}"
+        case "page.unrouted":
+            return f"{text(d, 'role')} ({text(d, 'level')}) could not be paged: {text(d, 'why')}"
         case "release.marked":
             return f"{text(d, 'label')} marked {text(d, 'standing')}: {text(d, 'why')}"
     return ""
@@ -318,6 +338,16 @@ def _result(run: RunView, step: StepView) -> str:
     if run.state is RunState.RUNNING or not run.state.ended:
         return step.state
     return "not finished" if step.state in ("running", "stopped") else "not made"
+
+
+def _paged(own: Sequence[Event], incident: str) -> list[str]:
+    """Every call with its outcome, and who acknowledged (R2)."""
+    view = paging_of(own, incident)
+    if view is None or not (view.calls or view.acks):
+        return ["Nobody was paged."]
+    links = {(e.data["level"], e.data["cycle"], e.data["role"]): _link(e.seq) for e in own if e.kind in _OF_A_CALL}
+    lines = [f"- {_safe(call_in_words(c))}{links.get(c.id, '')}" for c in view.calls]
+    return lines + [f"- acknowledged {a.level}: {_safe(a.actor)}, {_time(a.at)}{_link(a.seq)}" for a in view.acks]
 
 
 def _actions(own: Sequence[Event]) -> list[str]:
