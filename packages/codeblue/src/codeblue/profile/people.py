@@ -35,8 +35,8 @@ TriggerName = Literal[
 
 #: Every channel with the keys of `pages` that configure it, in the order that they are tried in by default.
 CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "pagerduty": ("pagerduty", "pagerduty_routing_key"),
-    "slack": ("slack", "slack_webhook"),
+    "pagerduty": ("pagerduty_routing_key", "pagerduty"),
+    "slack": ("slack_webhook", "slack"),
     "apprise": ("apprise",),
     "inbox": ("inbox",),
 }

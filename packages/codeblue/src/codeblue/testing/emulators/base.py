@@ -54,6 +54,7 @@ class Fault:
 
     Attributes:
         status, headers, text: of STATUS. after_s: of SLOW.
+        method: only requests of this method; "" all.
     """
 
     how: Fail
@@ -61,6 +62,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     after_s: float = 0.5
+    method: str = ""
 
 
 @dataclass
@@ -221,7 +223,7 @@ class Emulator:
         query = scope["query_string"].decode("latin-1")
         got = Received(scope["method"], scope["path"], query, headers, body, time.time())
         self.log.append(got)
-        fault = self._fault_now()
+        fault = self._fault_of(got.method)
         if fault is None:
             await self._do(scope, body, got, send)
         else:
@@ -289,8 +291,10 @@ class Emulator:
                     await send({"type": "http.response.body", "body": b" " * 65536, "more_body": True})
                     await asyncio.sleep(0)
 
-    def _fault_now(self) -> Fault | None:
+    def _fault_of(self, method: str) -> Fault | None:
         fault = self.fault
+        if fault is not None and fault.method not in ("", method):
+            return None
         if fault is not None and self.left is not None:
             self.left -= 1
             if self.left <= 0:
