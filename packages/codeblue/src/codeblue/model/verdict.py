@@ -84,6 +84,8 @@ class Decision:
         verdicts: of all triggers.
         options: everything that was considered, the chosen one among it.
         pods: whom REPLACE_POD is about.
+        limits: how each limit of automatic rollbacks stood (R10), kept or not.
+        releases: the releases that a rollback could go to, the chosen one first, each with the reason why (not).
     """
 
     action: Action
@@ -93,6 +95,8 @@ class Decision:
     verdicts: tuple[Verdict, ...] = ()
     options: tuple[Option, ...] = ()
     pods: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
