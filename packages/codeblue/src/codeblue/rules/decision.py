@@ -1,7 +1,7 @@
 """From verdicts to one decision (B4, R9, R10): what would help, what speaks against it, all of it said."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from codeblue.model.health import Outcome
@@ -89,13 +89,12 @@ def decide(situation: Situation) -> Decision:
     if chosen is None:
         against = tuple(dict.fromkeys(reason for o in options for reason in o.reasons_against))
         only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches))
-        return Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
-    pods = (
-        tuple(dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods))
-        if chosen.action is Action.REPLACE_POD
-        else ()
-    )
-    return Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
+        decision = Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
+    else:
+        ill = dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods)
+        pods = tuple(ill) if chosen.action is Action.REPLACE_POD else ()
+        decision = Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
+    return replace(decision, limits=_limits(situation), releases=_releases(situation.choice))
 
 
 def decide_declared(trigger: str, at: datetime) -> Decision:
@@ -196,15 +195,30 @@ def _against_provider(about: Sequence[Verdict], situation: Situation) -> tuple[s
 
 
 def _against_limits(past: Sequence[PastRollback], limits: Limits, at: datetime) -> tuple[str, ...]:
-    found: list[str] = []
+    return tuple(line for line, broken in _limit_lines(past, limits, at) if broken)
+
+
+def _limits(situation: Situation) -> tuple[str, ...]:
+    return tuple(line for line, _ in _limit_lines(situation.past, situation.limits, situation.at))
+
+
+def _limit_lines(past: Sequence[PastRollback], limits: Limits, at: datetime) -> list[tuple[str, bool]]:
+    """Each limit with its arithmetic, and whether it is broken."""
+    cooldown = ("cooldown: there was no automatic rollback before", False)
     if past:
         rest = (at - max(p.ended for p in past)).total_seconds()
-        if rest < limits.cooldown_s:
-            found.append(f"cooldown: the last automatic rollback ended {rest:.0f} s ago < {limits.cooldown_s:.0f} s")
-    recent = [p for p in past if at - p.ended < timedelta(seconds=limits.budget_window_s)]
-    if len(recent) >= limits.budget:
-        found.append(f"budget: {len(recent)} automatic rollbacks in {limits.budget_window_s:.0f} s ≥ {limits.budget}")
-    return tuple(found)
+        broken = rest < limits.cooldown_s
+        ago = f"cooldown: the last automatic rollback ended {rest:.0f} s ago"
+        cooldown = (f"{ago} {'<' if broken else '≥'} {limits.cooldown_s:.0f} s", broken)
+    recent = len([p for p in past if at - p.ended < timedelta(seconds=limits.budget_window_s)])
+    spent = recent >= limits.budget
+    within = f"budget: {recent} automatic rollbacks in {limits.budget_window_s:.0f} s"
+    return [cooldown, (f"{within} {'≥' if spent else '<'} {limits.budget}", spent)]
+
+
+def _releases(choice: Choice) -> tuple[str, ...]:
+    chosen = (f"target: {choice.because}",) if choice.revision else (f"no target: {choice.because}",)
+    return (*chosen, *(f"passed over: {line}" for line in choice.passed_over))
 
 
 def _against_flapping(situation: Situation) -> tuple[str, ...]:
