@@ -330,7 +330,9 @@ def _calm(seen: Workload, verdicts: tuple[Verdict, ...], *, metrics: bool) -> st
     health, *others = verdicts
     unknown = [v for v in others if v.outcome is Outcome.UNKNOWN] if metrics else []
     rising = [v for v in others if v.outcome is Outcome.OK and v.since_s is not None]
-    more = (*(f"{v.rule}: {v.why}" for v in rising), *(f"{v.rule} unknown: {v.why}" for v in unknown))
+    more = [f"{v.rule}: {v.why}" for v in rising]
+    if unknown:
+        more.append(f"{', '.join(v.rule for v in unknown)} unknown: {unknown[0].why}")
     why = "; ".join((health.why, *more))
     rollout = judge_rollout(seen, exact)
     if health.outcome is not Outcome.OK or rollout.ok:
