@@ -22,6 +22,7 @@ VERBS = {
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
     "incident": ("codeblue.cli.incident:app", "List, show, note and resolve incidents; write reports."),
     "inhibit": ("codeblue.cli.inhibit:app", "Let no trigger fire for a while; end that."),
+    "explain": ("codeblue.cli.explain:explain", "Why it was decided so: the arithmetic of a decision."),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
     "audit": ("codeblue.cli.audit:app", "Verify the chain of the record; adopt a record."),
 }

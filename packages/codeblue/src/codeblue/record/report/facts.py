@@ -298,7 +298,7 @@ def _unfinished(own: Sequence[Event]) -> Fact | None:
     if event is None:
         return None
     with reading(event):
-        names = [Finding(name).title.lower() for name in event.data["unfinished"]]
+        names = [Finding(name).heading.lower() for name in event.data["unfinished"]]
         why = text(event.data, "unfinished_why")
         return Fact(f"Closed unfinished by {event.actor}, without: {', '.join(names)}. Why: {why}", (event.seq,))
 

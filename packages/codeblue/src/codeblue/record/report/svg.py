@@ -11,7 +11,7 @@ from itertools import groupby
 from xml.etree import ElementTree as ET
 
 from codeblue.record.curves import CurvesView, Marker, Point, Signal
-from codeblue.record.report.readings import TITLES, amount, after, reading_of
+from codeblue.record.report.readings import TITLES, after, amount, reading_of
 
 #: The drawing and its margins, in the units of its view box.
 WIDTH, HEIGHT = 440, 216

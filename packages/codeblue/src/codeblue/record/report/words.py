@@ -23,7 +23,7 @@ def describe(event: Event) -> str:
     with reading(event):
         if event.kind == "incident.noted":
             finding = about(event)
-            of = f" ({finding.title.lower()})" if finding else ""
+            of = f" ({finding.heading.lower()})" if finding else ""
             return f"note{of}: {text(event.data, 'text')}"
         return _described(event.kind, event.data)
 
