@@ -13,9 +13,10 @@ from codeblue.model.errors import Forbidden, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.release import Standing
 from codeblue.profile.load import load_text
-from codeblue.record.chain import broken_at
+from codeblue.record.chain import broken_at, plain
 from codeblue.record.incidents import IncidentView, fold_incidents
 from codeblue.record.runs import RunState
+from codeblue.rules.decision import decide_declared
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.recovery import Request as VerifyRequest
 from codeblue.testing.memory_cluster import Behaviour, memory_template
@@ -35,8 +36,8 @@ V1, V2 = memory_template("1.0"), memory_template("2.0")
 class Bench(Lab):
     """The loop on virtual time; runs are executed when a test says so, as the engine would."""
 
-    def __init__(self, mode: str = "act") -> None:
-        super().__init__(PROFILE.format(mode=mode))
+    def __init__(self, mode: str = "act", more: str = "") -> None:
+        super().__init__(PROFILE.format(mode=mode) + more)
         self.watch = Watch(self.runs, self)
 
     async def cycle(self) -> str:
@@ -541,6 +542,9 @@ def declare(bench: Bench, trigger: str) -> str:
     """What `codeblue incident declare` leaves."""
     data = {"severity": "SEV1", "trigger": trigger, "why": "seen by a person", "began": bench.clock.now().isoformat()}
     bench.record.append(Draft("incident.opened", PERSON, data, incident="inc-declared"))
+    decision = decide_declared(trigger, bench.clock.now())
+    decided = {**plain(decision), "sentence": decision.sentence}
+    bench.record.append(Draft("incident.decided", PERSON, decided, incident="inc-declared"))
     return "inc-declared"
 
 
@@ -548,7 +552,6 @@ def declare(bench: Bench, trigger: str) -> str:
 async def test_a_declared_incident_freezes_every_change_until_a_person_closes_it(bench: Bench) -> None:
     await bench.bad_release()
     id_ = declare(bench, "regulatory")
-    assert (await bench.cycle()).startswith(f"incident {id_}, regulatory, declared by {PERSON}: freeze: ")
     sentences = await bench.cycles(8)
     assert any("asks to roll back" in s for s in sentences)
     [run] = bench.runs.unfinished()
@@ -610,7 +613,7 @@ async def test_without_signals_people_are_told_once_and_nothing_changes(bench: B
     assert all(s.startswith("ok: ") for s in sentences)
     await bench.story(30)
     assert bench.incident.trigger == "signals"
-    assert bench.incident.why == "no signal for 301 s > 300 s: prometheus: connection refused"
+    assert bench.incident.why == "nothing from prometheus for 301 s > 300 s: connection refused"
     assert bench.incident.state == "open"
     assert bench.cluster.accepted == []
     bench.signals.unknown = {}
@@ -629,3 +632,41 @@ async def test_a_release_that_is_bad_while_the_signals_are_away_is_rolled_back(b
     decision = bench.incidents[0].decision
     assert decision is not None
     assert decision["action"] == "rollback"
+
+
+def alerted(bench: Bench, name: str, trigger: str = "", kind: str = "alert.received") -> None:
+    """What the endpoint records of one alert."""
+    data = {"fingerprint": name, "starts_at": bench.clock.now().isoformat(), "alertname": name, "severity": "critical"}
+    data |= {"trigger": trigger, "namespace": "", "deployment": "", "pod": ""}
+    bench.record.append(Draft(kind, "alertmanager", data))
+
+
+@pytest.fixture
+def listening() -> Bench:
+    return Bench(more="api: {alerts_token: {env: TOKEN}}\n")
+
+
+@pytest.mark.req("R5")
+async def test_an_alert_that_names_a_trigger_counts_as_its_breach(listening: Bench) -> None:
+    listening.good("1.0")
+    await listening.deploy("2.0", settle_s=20.0)
+    await listening.cycles(2)
+    alerted(listening, "CodeBlueErrorRate", "R4")
+    sentence = await listening.cycle()
+    assert "rolling back" in sentence
+    assert "alert 'CodeBlueErrorRate' fires since 2026-01-05" in sentence
+    assert "seen from here: ok, 0 consecutive failures" in sentence
+
+
+async def test_another_alert_is_for_people_and_ends_with_its_being_closed(listening: Bench) -> None:
+    alerted(listening, "<script>{{7*7}}")
+    await listening.story(5)
+    assert (listening.incident.trigger, listening.incident.state) == ("alert", "open")
+    assert listening.incident.why == "1 alerts fire: '<script>{{7*7}}'"
+    assert listening.cluster.accepted == []
+    listening.record.append(Draft("incident.resolved", PERSON, {"reason": "r"}, incident=listening.incident.id))
+    await listening.story(10)
+    assert len(listening.incidents) == 1
+    alerted(listening, "Another")
+    await listening.story(2)
+    assert len(listening.incidents) == 2

@@ -12,9 +12,7 @@ from codeblue.model.change import Fence
 from codeblue.model.event import Event
 from codeblue.model.health import Outcome
 from codeblue.model.release import Mark, Standing, Template
-from codeblue.model.signal import Reading, Sampling
 from codeblue.ports.commands import CommandResult
-from codeblue.ports.platform import Place
 from codeblue.profile.load import load_text
 from codeblue.record.runs import RunView
 from codeblue.runbooks.step import World
@@ -23,6 +21,7 @@ from codeblue.testing.memory import MemoryLease, MemoryPlatform
 from codeblue.testing.memory_cluster import Behaviour, MemoryCluster, memory_template
 from codeblue.testing.memory_prober import MemoryProber
 from codeblue.testing.memory_record import MemoryRecord, MemoryReports
+from codeblue.testing.memory_signals import MemorySignals
 
 PERSON = "person:ada (ada@laptop)"
 
@@ -47,19 +46,6 @@ class ScriptedCommands:
         return [CommandResult(name, outcome, detail, output) for output in self.outputs.get(name, [])]
 
 
-class ScriptedSignals:
-    """Keeps `ports.signals.Signals`: what a test says."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock, self.readings, self.unknown = clock, list[Reading](), dict[str, str]()
-
-    async def sample(self, pods: Sequence[Place]) -> Sampling:
-        return Sampling(self._clock.now().timestamp(), tuple(self.readings), dict(self.unknown))
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
-
 class Lab:
     """Release 1.0 was good, 2.0 runs; `good` marks releases known-good.
 
@@ -71,13 +57,13 @@ class Lab:
         self.clock = VirtualClock()
         self.cluster = MemoryCluster(self.clock, memory_template("1.0"), **cluster)
         self.platform, self.prober = MemoryPlatform(self.cluster), MemoryProber(self.cluster)
+        self.signals = MemorySignals(self.clock)
         self.commands, self.reports = ScriptedCommands(), MemoryReports()
         self.record = MemoryRecord(self.clock)
-        self.signals = ScriptedSignals(self.clock)
         self.lease = MemoryLease(self.cluster)
         self.profile = load_text(LOCAL + profile)
         self.world = World(
-            self.platform, self.prober, self.commands, self.record, self.reports, self.clock, self.profile, self.signals
+            self.platform, self.prober, self.signals, self.commands, self.record, self.reports, self.clock, self.profile
         )
         self.held: Fence | None = None
         self.runs = Runs(self.record, self.world, self.fence)

@@ -8,8 +8,9 @@ import pytest
 from codeblue.model.health import Outcome
 from codeblue.model.release import Mark, Pod, Revision, Standing, Workload
 from codeblue.model.verdict import Action, Decision, Verdict
-from codeblue.rules.decision import DECLARED, Limits, PastRollback, Situation, decide, decide_declared
+from codeblue.rules.decision import Limits, PastRollback, Situation, decide, decide_declared
 from codeblue.rules.known_good import Choice
+from codeblue.rules.severity import MANUAL
 from codeblue.testing.memory_cluster import memory_template
 
 NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
@@ -22,7 +23,7 @@ NO_TARGET = Choice(None, "there is no other known-good release in its history of
 AI_FIRED = Verdict("R8", Outcome.BREACH, "12 of 100 calls = 12 % > 10 %")
 PROVIDER_OK = Verdict("provider", Outcome.OK, "status 200")
 PROVIDER_DOWN = Verdict("provider", Outcome.BREACH, "status 503")
-HOT = Verdict("R7", Outcome.BREACH, "1 of 3 pods above 95 % for 300 s", pods=("api-1",))
+HOT = Verdict("R7", Outcome.BREACH, "1 of 3 pods above 95 % for 300 s", pods=("api-1",), of=3)
 
 
 def workload(standing: Standing | None = None, pods: int = 3) -> Workload:
@@ -215,11 +216,10 @@ def test_one_hot_pod_is_replaced_and_a_release_is_rolled_back() -> None:
 
 
 @pytest.mark.req("R9")
-@pytest.mark.parametrize("trigger", DECLARED)
+@pytest.mark.parametrize("trigger", [*MANUAL, "one that nobody knows"])
 def test_a_declared_incident_freezes_and_says_what_is_due(trigger: str) -> None:
     decision = decide_declared(trigger, NOW)
-    assert decision.action is Action.FREEZE
-    assert decision.sentence == (
-        f"freeze: declared: {trigger}, due now, by hand: {DECLARED[trigger]}, "
-        "until it is resolved every change waits for an approval"
-    )
+    manual = MANUAL.get(trigger, MANUAL["other"])
+    assert decision.action is (Action.FREEZE if manual.freeze else Action.PAGE_ONLY)
+    assert f"declared: {manual.means}, due now: {manual.next_step}" in decision.sentence
+    assert ("until it is resolved every change waits for an approval" in decision.sentence) == manual.freeze

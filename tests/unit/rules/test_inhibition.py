@@ -41,9 +41,11 @@ def test_the_longest_of_several_holds_and_none_is_nothing() -> None:
 def test_blindness_fires_after_its_time_and_one_reading_ends_it() -> None:
     blind, rule = Sampling(0.0, (), {"pod/a": "status 503"}), Blindness(60.0)
     assert rule.observe(blind, 100.0).outcome is Outcome.UNKNOWN
-    assert rule.observe(blind, 160.0).why == "no signal for 60 s ≤ 60 s: pod/a: status 503"
+    assert rule.observe(blind, 160.0).why == "nothing from pod/a for 60 s ≤ 60 s: status 503"
     assert rule.observe(blind, 160.1).outcome is Outcome.BREACH
-    half = Sampling(0.0, (Reading("b", 0.0),), {"pod/a": "status 503"})
+    half = Sampling(0.0, (Reading("b", 0.0, requests=1.0),), {"pod/a": "status 503"})
     assert rule.observe(half, 170.0).outcome is Outcome.OK
     assert rule.observe(blind, 180.0).outcome is Outcome.UNKNOWN
+    behind = Sampling(0.0, (Reading("b", 0.0, requests=1.0),), {"prometheus": "away"})
+    assert rule.observe(behind, 250.0).why == "nothing from prometheus for 70 s > 60 s: away", "others still see"
     assert rule.observe(Sampling(0.0), 999.0).outcome is Outcome.OK, "a service without pods hides nothing"

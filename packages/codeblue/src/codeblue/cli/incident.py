@@ -1,4 +1,4 @@
-"""`codeblue incident`: list, show, note, resolve, report."""
+"""`codeblue incident`: declare, list, show, ack, escalate, note, mitigate, resolve, report."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +18,104 @@ _DEFAULT = Common()
 About = Literal["root-cause", "impact", "lessons", "actions", "other"]
 Format = Literal["markdown", "html", "json"]
 
-app = App(name="incident", help="List, show, note and resolve incidents, and write their reports.")
+Trigger = Literal["security", "corruption", "patient-safety", "regulatory", "unrecoverable", "other"]
+ImpactName = Literal["outage", "degraded", "none"]
+LevelName = Literal["L1", "L2", "L3", "L4"]
+Plan = Annotated[bool, Parameter(negative="")]
+
+app = App(name="incident", help="Declare, show, acknowledge, escalate and close incidents, and write their reports.")
+
+
+@app.command
+def declare(
+    *,
+    trigger: Annotated[Trigger, Parameter(required=True)],
+    reason: Annotated[str, Parameter(required=True)],
+    impact: ImpactName | None = None,
+    plan: Plan = False,
+    common: Common = _DEFAULT,
+) -> int:
+    """Open an incident by hand (R9): people are paged; but for `other`, no automatic change is made while it is open.
+
+    Patient safety calls level 4 at once, a regulatory violation the levels up to 3. A daemon pages and goes on with the
+    ladder; without one the first pages are sent by this command. Exit 1 when somebody who is due was not reached.
+
+    Parameters
+    ----------
+    trigger
+        What it is.
+    reason
+        What you see, in one line; recorded with your name, and never sent. No patient data.
+    impact
+        What it does to those who use the service; default: what the trigger means by itself.
+    plan
+        Say what would be opened and who would be paged, and stop.
+    """
+    from codeblue.cli.paging import declare as declared
+
+    return declared(common, trigger, reason, impact or "", plan=plan)
+
+
+@app.command
+def ack(incident: str, *, level: LevelName | None = None, common: Common = _DEFAULT) -> int:
+    """Acknowledge: somebody works on it. Its level is not paged again, unless nothing happens for a while.
+
+    The ladder goes on to the next levels until the incident is mitigated (escalation.until).
+
+    Parameters
+    ----------
+    level
+        The highest level that you answer for; default: the highest that was paged.
+    """
+    from codeblue.cli.paging import acknowledge
+
+    record, view = _get(common, incident)
+    return acknowledge(common, record, view, level or "")
+
+
+@app.command
+def escalate(
+    incident: str,
+    *,
+    level: Annotated[LevelName, Parameter(required=True)],
+    reason: Annotated[str, Parameter(required=True)],
+    plan: Plan = False,
+    common: Common = _DEFAULT,
+) -> int:
+    """Call a level now: with L2 and L3 also those below it; L4 is the CEO and the CMO, for patient safety.
+
+    Parameters
+    ----------
+    reason
+        Why, in one line; it is recorded, and never sent. No patient data.
+    plan
+        Say who would be paged, and stop.
+    """
+    from codeblue.cli.paging import escalate as escalated
+
+    record, view = _get(common, incident)
+    return escalated(common, record, view, level, reason, plan=plan)
+
+
+@app.command
+def mitigate(incident: str, *, reason: Annotated[str, Parameter(required=True)], common: Common = _DEFAULT) -> int:
+    """Say that the trouble is over for those who use the service: nobody is paged any more, and a freeze ends.
+
+    Parameters
+    ----------
+    reason
+        How you know; it is recorded and stands in the report. No patient data.
+    """
+    from codeblue.cli.paging import refuse_over
+    from codeblue.cli.words import sentence
+
+    kept = sentence(reason, "--reason")
+    record, view = _get(common, incident)
+    refuse_over(view)
+    _append(record, "incident.mitigated", view, {"why": kept})
+    text = f"{view.id} is mitigated. `codeblue incident resolve {view.id} --reason …` closes it."
+    show(common, {"schema": "codeblue/mitigated/1", "incident": view.id, "reason": kept}, text)
+    return 0
 
 
 @app.command(name="list")
@@ -28,12 +125,19 @@ def list_incidents(*, common: Common = _DEFAULT) -> int:
     from codeblue.cli.looking import look
     from codeblue.record.chain import plain
     from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents
+    from codeblue.record.paged import document as paged
+    from codeblue.record.paged import short
+    from codeblue.record.pages import PAGING_KINDS, fold_pages
 
     sight = look(common.load())
-    events = sight.record.read(kinds=INCIDENT_KINDS) if sight.record else ()
-    found = list(fold_incidents(events).values())[::-1]
-    lines = [f"{i.id}  {i.state:<9} {i.severity}  {i.opened:%Y-%m-%d %H:%M:%S}  {i.trigger}: {i.why}" for i in found]
-    document = {"schema": "codeblue/incidents/1", "record": sight.place, "incidents": [plain(i) for i in found]}
+    events = sight.record.read(kinds={*INCIDENT_KINDS, *PAGING_KINDS}) if sight.record else ()
+    found, paging = list(fold_incidents(events).values())[::-1], fold_pages(events)
+    lines = []
+    for i in found:
+        lines.append(f"{i.id}  {i.state:<9} {i.severity}  {i.opened:%Y-%m-%d %H:%M:%S}  {i.trigger}: {i.why}")
+        lines += [f"    {said}" for said in (short(paging.get(i.id)),) if said]
+    listed = [{**plain(i), **paged(paging.get(i.id))} for i in found]
+    document = {"schema": "codeblue/incidents/1", "record": sight.place, "incidents": listed}
     show(common, document, "\n".join(lines) or sight.nothing("incidents"))
     return 0
 
@@ -52,10 +156,13 @@ def show_incident(incident: str, *, format: Format = "markdown", common: Common 
     from dataclasses import replace
 
     from codeblue.record.chain import plain
+    from codeblue.record.paged import document as paged
+    from codeblue.record.paged import paging_of
     from codeblue.record.report import gather, to_markdown
 
     record, view = _get(common, incident)
-    facts = gather(record.read(incident=view.id), view.id)
+    events = record.read(incident=view.id)
+    facts = gather(events, view.id)
     if format == "html" and not common.json:
         from codeblue.record.report.html import to_html
 
@@ -63,6 +170,7 @@ def show_incident(incident: str, *, format: Format = "markdown", common: Common 
         return 0
     text = to_markdown(facts)
     document = {"schema": "codeblue/report/1", "incident": incident, "markdown": text, "facts": plain(facts)}
+    document |= paged(paging_of(events, view.id))
     show(replace(common, json=common.json or format == "json"), document, text)
     return 0
 

@@ -16,18 +16,28 @@ class Verdict:
         outcome: ok, breach or unknown.
         why: the arithmetic, checkable by hand: "4 consecutive failures > 3".
         final: asking again will not change it within this run; a waiting check stops at once.
-        pods: the pods that a breach is about, where it is about some and not about the release; else none.
+        since_s: when what it measures began to be over its limit, seconds since the epoch; None while it is not. An
+            `ok` that has it is on the way to a breach: not yet for long enough.
+        pods: of a breach that concerns single pods, which ones.
+        of: how many pods were looked at, 0 where that does not matter.
     """
 
     rule: str
     outcome: Outcome
     why: str
     final: bool = False
+    since_s: float | None = None
     pods: tuple[str, ...] = ()
+    of: int = 0
 
     @property
     def ok(self) -> bool:
         return self.outcome is Outcome.OK
+
+    @property
+    def is_of_few(self) -> bool:
+        """It concerns single pods, and not more than half of them: they are the cause, not the release (R7)."""
+        return 0 < 2 * len(self.pods) <= self.of
 
 
 class Action(StrEnum):

@@ -45,6 +45,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What the platform knows of one live pod without asking it (R7). None: the platform cannot know.
+
+    Attributes:
+        restarts: of its containers since the pod exists.
+        oom_kills: how often a container of it was killed for memory, as far as this client saw: it grows with each kill
+            while the pod lives, and begins anew with another client. A kill that did not end a container is not in it.
+        memory_bytes: working set now.
+        memory_limit: of all containers together; None without a limit as well.
+    """
+
+    pod: str
+    restarts: int
+    oom_kills: int | None = None
+    memory_bytes: int | None = None
+    memory_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a probe can ask.
 
@@ -151,6 +170,12 @@ class Platform(Protocol):
 
     async def usage(self) -> tuple[Usage, ...] | None:
         """Resource use of the live pods, or None where the platform has no metrics. Raises as `observe`."""
+
+    async def facts(self) -> tuple[PodFacts, ...]:
+        """What is known of the live pods of the workload, each with what can be known. Raises as `observe`.
+
+        Metrics that the platform does not have, or that do not answer, leave their values None: the rest is told.
+        """
 
     async def close(self) -> None:
         """Release connections. May be called twice."""

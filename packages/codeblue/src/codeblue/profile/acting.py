@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from codeblue.profile.section import Section
+from codeblue.profile.triggers import AiTrigger, ErrorsTrigger, LatencyTrigger, MemoryTrigger, Mode
 from codeblue.profile.units import Fraction, Seconds, duration, percentage
 
-Mode = Literal["observe", "ask", "act"]
 Policy = Literal["safe", "literal"]
 
 
@@ -72,6 +72,10 @@ class Triggers(Section):
     """When Code Blue acts by itself (R4–R10)."""
 
     health: HealthTrigger = Field(default=HealthTrigger(), description="Failed health checks in a row (R4).")
+    errors: ErrorsTrigger = Field(default=ErrorsTrigger(), description="Share of failed requests (R5).")
+    latency: LatencyTrigger = Field(default=LatencyTrigger(), description="95th percentile of response times (R6).")
+    memory: MemoryTrigger = Field(default=MemoryTrigger(), description="Memory of each pod (R7).")
+    ai: AiTrigger = Field(default=AiTrigger(), description="Share of failed calls of the model (R8).")
     cooldown: Seconds = duration(
         "10m",
         ge=0,

@@ -12,7 +12,10 @@ BLIND = "signals"
 
 @dataclass(slots=True)
 class Blindness:
-    """Fires when no signal could be had for longer than `after_s`.
+    """Fires when a source of metrics, or every pod, could not be read for longer than `after_s`.
+
+    A single pod that does not answer is the business of the health trigger. A metrics system that is away is told also
+    while the pods themselves can still be read.
 
     Attributes:
         after_s: how long, seconds.
@@ -27,14 +30,16 @@ class Blindness:
         Args:
             at_s: now, on a clock that is never set: only differences count.
         """
-        if sampling.readings or not sampling.unknown:
+        away = {source: why for source, why in sampling.unknown.items() if not source.startswith("pod/")}
+        counted = any(r.requests is not None for r in sampling.readings)
+        if not away and (counted or not sampling.unknown):
             self._since_s = None
             return Verdict(BLIND, Outcome.OK, f"{len(sampling.readings)} readings")
         if self._since_s is None:
             self._since_s = at_s
         blind_s = at_s - self._since_s
-        source, why = next(iter(sampling.unknown.items()))
-        about = f"no signal for {blind_s:.0f} s{{}} {self.after_s:.0f} s: {source}: {why}"
+        source, why = next(iter((away or sampling.unknown).items()))
+        about = f"nothing from {source} for {blind_s:.0f} s{{}} {self.after_s:.0f} s: {why}"
         if blind_s > self.after_s:
             return Verdict(BLIND, Outcome.BREACH, about.format(" >"))
         return Verdict(BLIND, Outcome.UNKNOWN, about.format(" ≤"))

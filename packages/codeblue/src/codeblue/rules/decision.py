@@ -10,25 +10,19 @@ from codeblue.model.verdict import Action, Decision, Option, Verdict
 from codeblue.rules.blindness import BLIND
 from codeblue.rules.inhibition import OVERDUE
 from codeblue.rules.known_good import Choice
+from codeblue.rules.severity import MANUAL
 
 #: The trigger that a dead provider of the model fires as well as a bad release (D20).
 AI_FAILURES = "R8"
 
-#: What fires about us and not about the service: nothing that could be done to the service answers it.
-OURS = frozenset({BLIND, OVERDUE})
+#: Alerts of somebody else's monitoring that name none of our triggers.
+ALERT = "alert"
+
+#: What fires for people alone: nothing that could be done to the service is known to answer it.
+OURS = frozenset({BLIND, OVERDUE, ALERT})
 
 #: How often one release may be rolled back by itself: one that keeps coming back has somebody who brings it (flapping).
 FLAPS = 2
-
-#: What each of the document's manual triggers asks for (R9), where this version has no procedure for it yet.
-DECLARED = {
-    "security": "isolate the pods, keep evidence, rotate the secrets (R34–R38)",
-    "corruption": "stop all writes, find the latest clean backup, restore it (R29–R33)",
-    "patient-safety": "switch the AI features off (R20)",
-    "regulatory": "change nothing, keep the evidence",
-    "unrecoverable": "respond to the outage, then roll back in detail (R22–R28, R12)",
-    "other": "see what is going on",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +91,25 @@ def decide(situation: Situation) -> Decision:
         only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches))
         decision = Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
     else:
-        pods = tuple(dict.fromkeys(p for v in breaches for p in v.pods)) if chosen.action is Action.REPLACE_POD else ()
+        few = dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods)
+        pods = tuple(few) if chosen.action is Action.REPLACE_POD else ()
         decision = Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
     return replace(decision, limits=_limits(situation), releases=_releases(situation.choice))
 
 
 def decide_declared(trigger: str, at: datetime) -> Decision:
-    """What follows when a person declares an incident (R9): until it is resolved nothing changes without approval."""
-    due = DECLARED.get(trigger, DECLARED["other"])
-    freeze = Option(
-        Action.FREEZE,
-        (f"declared: {trigger}", f"due now, by hand: {due}", "until it is resolved every change waits for an approval"),
-    )
-    return Decision(Action.FREEZE, at, freeze.reasons_for, options=(freeze,))
+    """What follows when a person declares an incident (R9).
+
+    Returns:
+        FREEZE where the trigger asks for it: until it is resolved, nothing changes without an approval. Else PAGE_ONLY.
+    """
+    manual = MANUAL.get(trigger, MANUAL["other"])
+    due = f"due now: {manual.next_step}" + (f" ({manual.procedures})" if manual.procedures else "")
+    reasons: tuple[str, ...] = (f"declared: {manual.means}", due)
+    if not manual.freeze:
+        return Decision(Action.PAGE_ONLY, at, reasons, options=(Option(Action.PAGE_ONLY, reasons),))
+    reasons += ("until it is resolved every change waits for an approval",)
+    return Decision(Action.FREEZE, at, reasons, options=(Option(Action.FREEZE, reasons),))
 
 
 def _told(verdict: Verdict) -> str:
@@ -118,7 +118,7 @@ def _told(verdict: Verdict) -> str:
 
 def _rollback(situation: Situation) -> Option | None:
     """Going back helps against what the release brought: every trigger that is not about single pods."""
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.pods and v.rule not in OURS]
+    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.is_of_few and v.rule not in OURS]
     if not about:
         return None
     against = (
@@ -146,13 +146,13 @@ def _flags(situation: Situation) -> Option | None:
         return None
     provider = situation.provider
     reasons = (_told(fired), *((_told(provider),) if provider and not provider.ok else ()))
-    others = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.rule != AI_FAILURES and not v.pods]
-    against = tuple(f"more than the AI fails: {_told(v)}" for v in others)
+    breaches = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.is_of_few]
+    against = tuple(f"more than the AI fails: {_told(v)}" for v in breaches if v.rule not in {AI_FAILURES, *OURS})
     return Option(Action.DISABLE_FLAGS, reasons, against)
 
 
 def _replace(situation: Situation) -> Option | None:
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.pods]
+    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.is_of_few]
     if not about:
         return None
     live = {p.name for p in situation.workload.live_pods}

@@ -26,12 +26,12 @@ class World:
 
     platform: Platform
     prober: Prober
+    signals: Signals
     commands: Commands
     record: RecordStore
     reports: Reports
     clock: Clock
     profile: Profile
-    signals: Signals
 
 
 class Step(ABC):

@@ -108,6 +108,7 @@ class MemoryCluster:
         self.strangers: tuple[str, ...] = ()
         self.run, self.roomy, self.memory_bytes = "", True, 64 * 1024 * 1024
         self.replaced: set[str] = set()
+        self.oom_kills: dict[str, int] = {}
         self.holder: tuple[str, int, int] = ("", 0, 0)
         self.renewed: datetime | None = None
         #: Every change that was accepted, in order: duplicates are counted here, at the target (B3).
@@ -144,6 +145,11 @@ class MemoryCluster:
     def restart(self, pod: str) -> None:
         """A container of this pod died and was started again; it is ready at once."""
         next(p for p in self._pods if p.name == pod).restarts += 1
+
+    def oom_kill(self, pod: str) -> None:
+        """As `restart`, because it was killed for memory."""
+        self.restart(pod)
+        self.oom_kills[pod] = self.oom_kills.get(pod, 0) + 1
 
     def behave(self, version: str, behaviour: Behaviour) -> None:
         """From here on pods of `version` behave like this, those that run as well."""

@@ -10,9 +10,9 @@ from codeblue.model.ids import new_id
 from codeblue.model.incident import Severity
 from codeblue.model.verdict import Decision
 from codeblue.record.chain import plain
-from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents, frozen_by
+from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents, freeze_of
 from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
-from codeblue.rules.decision import PastRollback, decide_declared
+from codeblue.rules.decision import PastRollback
 
 #: The actor of everything that happens without a person.
 ACTOR = "watch"
@@ -32,9 +32,13 @@ class Incidents:
         """The open incident that the loop opened; there is at most one."""
         return next((i for i in self.all() if i.state == "open" and not i.declared), None)
 
+    def closed(self) -> datetime | None:
+        """When a person last closed one that the loop had opened, None without."""
+        return max((i.resolved for i in self.all() if i.resolved is not None and not i.declared), default=None)
+
     def frozen(self) -> bool:
         """Whether an open incident allows no change without an approval (R9)."""
-        return frozen_by(self._runs.record.read(kinds=INCIDENT_KINDS)) != ""
+        return freeze_of(self._runs.record.read(kinds=INCIDENT_KINDS)) is not None
 
     def open(self, decision: Decision, began: datetime, severity: Severity) -> IncidentView:
         """Open an incident about the first breach of a decision."""
@@ -49,15 +53,6 @@ class Incidents:
         """Record a decision, unless it is the one that stands already."""
         if incident.decision is None or incident.decision["action"] != decision.action.value:
             self.note(incident.id, "incident.decided", **plain(decision), sentence=decision.sentence, mode=mode)
-
-    def decide_declared(self) -> str:
-        """Decide what follows from incidents that people declared. Returns a sentence about the first, "" without."""
-        for incident in self.all():
-            if incident.declared and incident.state == "open" and incident.decision is None:
-                decision = decide_declared(incident.trigger, self._runs.world.clock.now())
-                self.decide(incident, decision, "act")
-                return f"incident {incident.id}, {incident.trigger}, declared by {incident.actor}: {decision.sentence}"
-        return ""
 
     def note(self, incident: str, kind: str, **data: object) -> None:
         """Append an event of an incident."""

@@ -9,22 +9,24 @@ from codeblue.model.change import Fence
 from codeblue.model.errors import LeaseLost, Refused, Temporary
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome, Probe, Round
-from codeblue.model.incident import Severity
 from codeblue.model.release import Mark, Standing, Workload
 from codeblue.model.signal import Sampling
 from codeblue.model.verdict import Action, Decision, Verdict
+from codeblue.ports.platform import Place
 from codeblue.record.chain import plain
 from codeblue.record.incidents import IncidentView
 from codeblue.record.runs import RunState, RunView
-from codeblue.rules.blindness import BLIND, Blindness
+from codeblue.rules.blindness import Blindness
 from codeblue.rules.decision import AI_FAILURES, OURS, Limits, Situation, decide
 from codeblue.rules.known_good import Soak, choose
-from codeblue.rules.service import ServiceRules
+from codeblue.rules.service import ServiceTriggers, mode_of
+from codeblue.rules.severity import severity_named, severity_of
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.replace_pod import Request as ReplaceRequest
 from codeblue.runbooks.rollout import judge_rollout
 from codeblue.runbooks.step import World
 from codeblue.watch.aftermath import Aftermath
+from codeblue.watch.alerts import Alerts
 from codeblue.watch.incidents import ACTOR, Incidents
 from codeblue.watch.inhibitions import Inhibitions
 
@@ -38,11 +40,11 @@ class Acts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at everything: the workload, a round of probes, the signals."""
+    """One look at everything: the workload, a round of probes, and the signals when their time has come."""
 
     seen: Workload
     round: Round
-    sampling: Sampling
+    sampling: Sampling | None
 
 
 @dataclass
@@ -50,19 +52,28 @@ class Watch:
     """The loop's memory: what the triggers saw, and how long the current release has been healthy.
 
     It is lost with the process, and then begins anew: four failures are counted again before anything happens.
+
+    Attributes:
+        signals: the verdicts over the signals, from the last time when these were read.
+        sampled_s: when that was, monotonic.
+        unseen: whether something could not be read then.
     """
 
     runs: Runs
     acts: Acts
     soak: Soak = field(default_factory=Soak)
     first_bad: datetime | None = None
+    signals: tuple[Verdict, ...] = ()
+    sampled_s: float | None = None
+    unseen: bool = False
 
     def __post_init__(self) -> None:
         self.incidents = Incidents(self.runs)
         self.aftermath = Aftermath(self.runs, self.incidents)
         self.inhibitions = Inhibitions(self.runs)
+        self.alerts = Alerts(self.runs)
         self.blindness = Blindness(self.world.profile.triggers.blind)
-        self.rules = ServiceRules(self.world.profile.triggers)
+        self.triggers = ServiceTriggers(self.world.profile.triggers)
 
     @property
     def world(self) -> World:
@@ -74,9 +85,6 @@ class Watch:
         Raises:
             LeaseLost: somebody else acts now. Other CodeBlueErrors: this cycle could not see or record; the next may.
         """
-        declared = self.incidents.decide_declared()
-        if declared:
-            return declared
         under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING and self._waits_for(r)]
         if under_way:
             self.soak = Soak()
@@ -88,7 +96,7 @@ class Watch:
         except Temporary as error:
             self.soak = Soak()
             return f"unknown: {error.message}; nothing follows from that"
-        verdicts = (*self.rules.observe(look.round, look.sampling), *self._about_us(look))
+        verdicts = self._judge(look)
         self._remember(look, verdicts)
         marked = await self._mark(look)
         open_before = self.incidents.own()
@@ -105,13 +113,17 @@ class Watch:
         if inhibition is not None:
             until = f"{inhibition.expires:%Y-%m-%d %H:%M:%S} UTC"
             return f"inhibited: {inhibition.kind} by {inhibition.by}: {inhibition.why}; no trigger counts until {until}"
-        return marked or _calm(look.seen, verdicts)
+        return marked or _calm(look.seen, verdicts, metrics=self.world.profile.signal_source != "none")
 
-    def _about_us(self, look: Look) -> tuple[Verdict, ...]:
-        """What fires about our own sight, and about what was to last for a while and was forgotten."""
+    def _judge(self, look: Look) -> tuple[Verdict, ...]:
+        """The verdicts of all triggers, that of R4 first; then what fires about our own sight, and about what was to
+        last for a while and was forgotten."""
+        health, *signals = self.triggers.observe(look.round, look.sampling)
+        if look.sampling is not None:
+            self.signals = (*signals, self.blindness.observe(look.sampling, self.world.clock.monotonic()))
         self.inhibitions.notice(look.seen)
         late = self.inhibitions.overdue()
-        return self.blindness.observe(look.sampling, self.world.clock.monotonic()), *((late,) if late else ())
+        return self.alerts.judge((health, *self.signals, *((late,) if late else ())), self.incidents.closed())
 
     async def _look(self) -> Look:
         health = self.world.profile.health
@@ -123,13 +135,24 @@ class Watch:
             service = await self.world.prober.get(routing.service, health.path, timeout_s=health.timeout)
         else:
             service = _readiness(seen)
-        return Look(seen, Round(at, service, tuple(pods)), await self.world.signals.sample(routing.pods))
+        return Look(seen, Round(at, service, tuple(pods)), await self._sample(routing.pods))
+
+    async def _sample(self, pods: tuple[Place, ...]) -> Sampling | None:
+        """The signals, where it is time for them: they have an interval of their own."""
+        now_s = self.world.clock.monotonic()
+        # a cycle that comes a moment early must not leave out a whole interval
+        if self.sampled_s is not None and now_s - self.sampled_s < self.world.profile.signals.interval - 0.5:
+            return None
+        self.sampled_s = now_s
+        return await self.world.signals.sample(pods)
 
     def _remember(self, look: Look, verdicts: tuple[Verdict, ...]) -> None:
         """How long it has been well, and since when it has not."""
         probes = (look.round.service, *look.round.pods)
         fires = any(v.outcome is Outcome.BREACH for v in verdicts)
-        quiet = all(p.outcome is Outcome.OK for p in probes) and not fires and not look.sampling.unknown
+        if look.sampling is not None:
+            self.unseen = bool(look.sampling.unknown)
+        quiet = all(p.outcome is Outcome.OK for p in probes) and not fires and not self.unseen
         template = look.seen.template
         healthy = quiet and judge_rollout(look.seen, template.exact).ok
         self.soak = self.soak.advance(template.release, healthy, self._steady())
@@ -139,8 +162,8 @@ class Watch:
             self.first_bad = look.round.at
 
     def _forget(self) -> None:
-        self.soak, self.first_bad = Soak(), None
-        self.rules = ServiceRules(self.world.profile.triggers)
+        self.soak, self.first_bad, self.signals, self.sampled_s = Soak(), None, (), None
+        self.triggers = ServiceTriggers(self.world.profile.triggers)
 
     async def _mark(self, look: Look) -> str:
         """Known-good by soak (B2): every pod on the template and ready, every probe good, no trigger firing."""
@@ -201,12 +224,13 @@ class Watch:
 
     async def _breach(self, decision: Decision) -> str:
         incident = self.incidents.own() or self._open(decision)
+        self._worse(incident, decision)
         last = next(reversed(self.incidents.runs_of(incident)), None)
         if last is not None and last.state is RunState.WAITING:
             return f"incident {incident.id}: {last.id} waits for an approval: `codeblue run approve {last.id}`"
         if last is not None:
             return f"incident {incident.id} is open, and {last.runbook} {last.id} {last.state}: a person has to decide"
-        mode = self.rules.mode(decision.verdicts)
+        mode = mode_of(self.world.profile.triggers, decision.verdicts)
         if mode == "act" and self.incidents.frozen():
             mode = "ask"
         self.incidents.decide(incident, decision, mode)
@@ -241,8 +265,20 @@ class Watch:
             case _:
                 return None
 
+    def _worse(self, incident: IncidentView, decision: Decision) -> None:
+        """An incident that began as a small one gets the severity of what fires by now; it never gets a smaller one."""
+        fires = [v.rule for v in decision.verdicts if v.outcome is Outcome.BREACH]
+        worst = min((severity_of(self.world.profile.severity, rule), rule) for rule in fires)
+        if worst[0] < severity_named(incident.severity):
+            self.incidents.note(
+                incident.id, "incident.severity", severity=worst[0].text, why=f"{worst[1]} fires as well"
+            )
+
     def _open(self, decision: Decision) -> IncidentView:
-        return self.incidents.open(decision, self.first_bad or self.world.clock.now(), Severity.SEV1)
+        breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
+        now = self.world.clock.now()
+        began = datetime.fromtimestamp(breach.since_s, UTC) if breach.since_s is not None else self.first_bad or now
+        return self.incidents.open(decision, min(began, now), severity_of(self.world.profile.severity, breach.rule))
 
     def _waits_for(self, run: RunView) -> bool:
         """The loop rests while a run changes something or belongs to an incident; mere reading does not blind it."""
@@ -264,15 +300,20 @@ def _readiness(seen: Workload) -> Probe:
     return Probe("readiness", "", outcome, None, 0.0, detail=f"{ready} of {seen.desired} pods are ready")
 
 
-def _calm(seen: Workload, verdicts: tuple[Verdict, ...]) -> str:
+def _calm(seen: Workload, verdicts: tuple[Verdict, ...], *, metrics: bool) -> str:
     """The sentence of a cycle without a breach.
 
     While older pods answer in its place, no probe says anything about the release in force: then it is not called ok.
+
+    Args:
+        metrics: whether the profile names a source of metrics; without one, that they are unknown is no news.
     """
     label, exact = seen.template.label, seen.template.exact
     health, *others = verdicts
-    blind = [v for v in others if v.outcome is Outcome.UNKNOWN and v.rule != BLIND]
-    why = "; ".join((health.why, *(f"{v.rule} unknown: {v.why}" for v in blind)))
+    unknown = [v for v in others if v.outcome is Outcome.UNKNOWN] if metrics else []
+    rising = [v for v in others if v.outcome is Outcome.OK and v.since_s is not None]
+    more = (*(f"{v.rule}: {v.why}" for v in rising), *(f"{v.rule} unknown: {v.why}" for v in unknown))
+    why = "; ".join((health.why, *more))
     rollout = judge_rollout(seen, exact)
     if health.outcome is not Outcome.OK or rollout.ok:
         return f"{health.outcome}: {label}: {why}"

@@ -18,7 +18,7 @@ from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Unreachable
 from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.clock import Clock
-from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
+from codeblue.ports.platform import Overlay, Place, PodFacts, Room, Routing, Usage
 
 T = TypeVar("T")
 
@@ -162,6 +162,13 @@ class LocalPlatform:
             for p in live
             if sizes[p.name]
         )
+
+    async def facts(self) -> tuple[PodFacts, ...]:
+        """See `Platform.facts`. There is no limit of memory here, and a process that was killed does not show by whom:
+        both are unknown."""
+        live = [p for p in (await self._status()).pods if not p.terminating]
+        sizes = await self._call(lambda: {p.name: proc.memory_bytes(proc.tree(p.pid)) for p in live if p.pid})
+        return tuple(PodFacts(p.name, p.restarts, memory_bytes=sizes.get(p.name) or None) for p in live)
 
     async def close(self) -> None:
         """See `Platform.close`; there is nothing to release."""

@@ -315,6 +315,19 @@ class PlatformContract(PlatformFixtures):
             assert {u.pod for u in usage} <= live
             assert all(u.cpu_cores >= 0 and u.memory_bytes > 0 for u in usage)
 
+    @pytest.mark.req("R7")
+    async def test_facts_are_of_all_live_pods_and_what_is_unknown_is_none(
+        self, platform: Platform, settled: Settled
+    ) -> None:
+        live = {p.name: p for p in (await settled()).live_pods}
+        facts = await platform.facts()
+        assert sorted(f.pod for f in facts) == sorted(live)
+        for fact in facts:
+            assert fact.restarts == live[fact.pod].restarts
+            assert fact.oom_kills is None or fact.oom_kills >= 0
+            assert fact.memory_bytes is None or fact.memory_bytes > 0
+            assert fact.memory_limit is None or fact.memory_limit > 0
+
     async def test_room_comes_with_its_arithmetic(self, platform: Platform, settled: Settled) -> None:
         seen = await settled()
         room = await platform.room(seen.template, seen.desired)
