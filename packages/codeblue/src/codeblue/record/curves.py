@@ -73,8 +73,8 @@ class Marker:
 class Curves:
     """The latest readings, in memory of a fixed size.
 
-    Times are seconds on one clock that is never set (`Clock.monotonic`). While nothing is the matter, what is older than
-    `before_s` is forgotten. From `begin` to `end` everything from then on is kept, in long incidents thinned out.
+    Times are seconds on one clock that is never set (`Clock.monotonic`). While nothing is the matter, what is older
+    than `before_s` is forgotten. From `begin` to `end` everything from then on is kept, in long incidents thinned out.
 
     Args:
         before_s: how much of the time before an incident its curves show.

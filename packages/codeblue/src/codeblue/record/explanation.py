@@ -65,9 +65,14 @@ class Explained:
     limits: tuple[str, ...]
     releases: tuple[str, ...]
 
+    @property
+    def mode_unsaid(self) -> bool:
+        """Whether there is a mode that the words do not name."""
+        return bool(self.mode) and f"(mode {self.mode})" not in self.said
+
 
 def explain(events: Iterable[Event], incident: str) -> tuple[Explained, ...]:
-    """The decisions of an incident, oldest first: the last one stands. Raises Damaged: one does not say what it must."""
+    """The decisions of an incident, oldest first: the last one stands. Raises Damaged: not what it must be."""
     found = []
     for event in events:
         if event.kind == "incident.decided" and event.incident == incident:

@@ -1,4 +1,4 @@
-"""What only a person knows of an incident (R47): the record has it as notes, and an incident is closed with all of it."""
+"""What only a person knows of an incident (R47): notes in the record, without which no incident is closed."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -17,8 +17,8 @@ class Finding(StrEnum):
 
     @property
     def heading(self) -> str:
-        """Above what was noted of it."""
-        return _TITLES[self]
+        """Where it stands in the report."""
+        return _HEADINGS[self]
 
     @property
     def asks(self) -> str:
@@ -30,7 +30,7 @@ class Finding(StrEnum):
         return f'codeblue incident note {incident} "…" --about {self.value}'
 
 
-_TITLES = {
+_HEADINGS = {
     Finding.ROOT_CAUSE: "Root cause",
     Finding.IMPACT: "Impact",
     Finding.LESSONS: "Lessons",

@@ -91,8 +91,8 @@ def decide(situation: Situation) -> Decision:
         only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches))
         decision = Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
     else:
-        ill = dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods)
-        pods = tuple(ill) if chosen.action is Action.REPLACE_POD else ()
+        few = dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods)
+        pods = tuple(few) if chosen.action is Action.REPLACE_POD else ()
         decision = Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
     return replace(decision, limits=_limits(situation), releases=_releases(situation.choice))
 

@@ -1,6 +1,6 @@
 """The incident's report (R47, B12): facts from the record, each with its events, and what writes them down.
 
-`facts` gathers, `markdown` and `html` write; none of them knows what the others do, and none asks anything but the record.
+`facts` gathers from the record alone; `markdown` and `html` write, and know nothing of each other.
 """
 
 from collections.abc import Sequence

@@ -95,7 +95,7 @@ def _curves(view: CurvesView | None) -> list[str]:
 
 def _decision(decision: Explained) -> list[str]:
     link = _links((decision.event,))
-    mode = f" Mode: {_safe(decision.mode)}." if decision.mode else ""
+    mode = f" Mode: {_safe(decision.mode)}." if decision.mode_unsaid else ""
     lines = [f"At {moment(decision.at)}: {_safe(decision.said)}{link}.{mode}", ""]
     if decision.verdicts:
         lines += ["| trigger | verdict | why |", "|---|---|---|"]

@@ -61,9 +61,8 @@ def told(events: Iterable[Event]) -> Told:
                 _page(pages, event)
             elif event.kind in ("incident.acknowledged", "incident.escalated"):
                 answers.append(Fact(_answer(event), (event.seq,)))
-            elif event.kind.startswith("status_page."):
-                said = f"{event.at:%Y-%m-%d %H:%M:%S} UTC: {posted(event.kind, event.data)}"
-                public.append(Fact(said, (event.seq,)))
+            elif event.kind != "status_page.intended" and (said := posted(event.kind, event.data)):
+                public.append(Fact(f"{event.at:%Y-%m-%d %H:%M:%S} UTC: {said}", (event.seq,)))
     return Told(tuple(pages.values()), tuple(answers), tuple(public))
 
 
@@ -110,7 +109,21 @@ def _answer(event: Event) -> str:
 
 
 def posted(kind: str, data: Mapping[str, Any]) -> str:
-    """An event of the status page in a few words. Raises KeyError, TypeError."""
-    what = kind.partition(".")[2].replace("_", " ")
-    said = [f"{key.replace('_', ' ')} {text(data, key)}" for key in ("status", "entry", "url", "why") if data.get(key)]
-    return f"status page, {what}" + (f": {', '.join(said)}" if said else "")
+    """An event of the status page in a few words; "" for one that says nothing to people.
+
+    Raises:
+        KeyError, TypeError: it does not say what it must.
+    """
+    match kind:
+        case "status_page.intended":
+            return f"status page: {text(data, 'status')} about to be posted"
+        case "status_page.posted":
+            where = ", ".join(x for x in (f"entry {text(data, 'id')}", text(data, "url")) if x)
+            return f"status page says {text(data, 'status')} ({where})"
+        case "status_page.refused":
+            return f"status page refused {text(data, 'status')}: {text(data, 'why')}"
+        case "status_page.observed":
+            return f"status page would say {text(data, 'status')} (mode observe): nothing was posted"
+        case "status_page.abandoned":
+            return f"status page given up: {text(data, 'why')}"
+    return ""

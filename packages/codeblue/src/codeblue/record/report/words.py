@@ -77,7 +77,9 @@ def _described(kind: str, d: Mapping[str, Any]) -> str:
             return f"{text(d, 'step')} {text(d, 'state')}: {text(d, 'why')}"
         case "release.marked":
             return f"{text(d, 'label')} marked {text(d, 'standing')}: {text(d, 'why')}"
-    return posted(kind, d) if kind.startswith("status_page.") else ""
+        case "flags.disabled":
+            return "AI features switched off"
+    return posted(kind, d)
 
 
 def words(name: str) -> str:
