@@ -4,9 +4,12 @@ import signal
 from pathlib import Path
 
 from tests.contract.local_machine import Machine
+from tests.postgres import Postgres, postgres
 from tests.unit.cli.program import Home, run
 from tests.unit.web.daemon import PROFILE, Served
 from tests.unit.web.desk import STATUS_TOKEN, TOKEN, alert, message
+
+__all__ = ["postgres"]
 
 TOKENS = {"ALERTS_TOKEN": TOKEN, "STATUS_TOKEN": STATUS_TOKEN}
 
@@ -69,5 +72,29 @@ def test_a_standby_answers_and_swallows_nothing(served: Served, local: Machine, 
         assert answer.status == 503
         assert "stands by" in answer.json["message"]
         assert standby.events("alert.received") == []
+    finally:
+        standby.close()
+
+
+def test_processes_with_one_database_take_an_alert_once_whoever_gets_it(
+    served: Served, local: Machine, tmp_path: Path, postgres: Postgres
+) -> None:
+    url = postgres.database()
+    (tmp_path / "standby").mkdir()
+    standby = Served(tmp_path / "standby", local.directory)
+    for daemon in (served, standby):
+        shared = "state: {directory: ./state, database: {env: DATABASE}}"
+        daemon.profile = daemon.profile.replace("state: {directory: ./state}", shared)
+        daemon.write("")
+    try:
+        served.start(DATABASE=url)
+        standby.start(acting=False, DATABASE=url)
+        assert standby.get("/healthz").json["acting"] is False
+        assert standby.alert(message([alert(1)])).json == {"recorded": 1, "resolved": 0, "known": 0}
+        assert served.alert(message([alert(1), alert(2)])).json == {"recorded": 1, "resolved": 0, "known": 1}
+        assert standby.alert(message([alert(2)])).json["known"] == 1
+        for daemon in (served, standby):
+            assert 'codeblue_alerts_total{what="received"} 2.0' in daemon.get("/metrics").text
+            assert url.partition("@")[0] not in "".join(daemon.lines) + (daemon.home / "stderr").read_text()
     finally:
         standby.close()
