@@ -15,7 +15,7 @@ from codeblue.model.verdict import Verdict
 from codeblue.profile.acting import Triggers
 from codeblue.rules.notation import Series
 from codeblue.rules.prometheus import Alert, AlertRules, Metrics
-from codeblue.rules.rule_tests import AlertTest, Expected, RuleTests, Group
+from codeblue.rules.rule_tests import AlertTest, Expected, Group, RuleTests
 from codeblue.rules.service import ServiceTriggers
 
 _ERRORS = frozenset("56789")
