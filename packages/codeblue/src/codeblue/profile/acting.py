@@ -85,8 +85,19 @@ class Triggers(Section):
     budget: Budget = Field(default=Budget(), description="Limit of automatic rollbacks.")
     recent_change: Annotated[Seconds, Field(ge=1, le=30 * 86400)] | None = Field(
         default=None,
-        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict. "
-        "Not used by this version.",
+        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict.",
+    )
+    scale_down: Seconds = duration(
+        "1h",
+        ge=60,
+        le=30 * 86400,
+        description="How long 0 replicas count as meant that way, and no trigger fires; then people are told (R1b).",
+    )
+    blind: Seconds = duration(
+        "5m",
+        ge=1,
+        le=86400,
+        description="How long all signals may be unknown until people are told (B5).",
     )
     policy: Policy = Field(
         default="safe", description="safe; or literal: the document word by word (docs/deviations.md)."

@@ -1,11 +1,13 @@
 """All triggers of one service: what was sampled in, one verdict of each out (R4 to R8)."""
 
 from collections import deque
+from collections.abc import Sequence
 
-from codeblue.model.health import Round
+from codeblue.model.health import Outcome, Round
 from codeblue.model.signal import Sampling
 from codeblue.model.verdict import Verdict
 from codeblue.profile.acting import Triggers
+from codeblue.profile.triggers import Mode
 from codeblue.rules.latency import LatencyTrigger
 from codeblue.rules.memory import MemoryTrigger
 from codeblue.rules.rates import RateTrigger
@@ -83,3 +85,16 @@ class ServiceTriggers:
     def forget_rounds(self) -> None:
         """An incident is over: failures of before it do not count again."""
         self._rounds.clear()
+
+
+#: Which section of the profile's `triggers` says what a rule may do by itself.
+SECTIONS = {"R4": "health", "R5": "errors", "R6": "latency", "R7": "memory", "R8": "ai"}
+
+_MODES: tuple[Mode, ...] = ("observe", "ask", "act")
+
+
+def mode_of(triggers: Triggers, verdicts: Sequence[Verdict]) -> Mode:
+    """The strongest mode of the triggers that fire (R1a); "observe" where none does."""
+    fires = [SECTIONS[v.rule] for v in verdicts if v.outcome is Outcome.BREACH and v.rule in SECTIONS]
+    modes: list[Mode] = [getattr(triggers, section).mode for section in fires]
+    return max(modes, key=_MODES.index, default="observe")
