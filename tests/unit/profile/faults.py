@@ -216,6 +216,11 @@ FAULTS: tuple[Fault, ...] = (
     F("lease-too-long", LOCAL + "lease:\n  duration: 2m\n", 7, "lease.duration: is too large", "write at most 1m"),
     F("mode-unknown", LOCAL + "triggers:\n  health:\n    mode: auto\n", 8, "not one of", "observe, ask or act"),
     F("policy-unknown", LOCAL + "triggers:\n  policy: off-label\n", 7, "not one of", "safe or literal"),
+    F("window-longer", LOCAL + "triggers:\n  errors:\n    window: 3m\n", 7, "triggers.errors.lasting: is shorter than the window", "at least as much as window"),
+    F("lasting-shorter", LOCAL + "triggers:\n  ai:\n    lasting: 1m\n", 8, "triggers.ai.lasting: is shorter than the window", "shorter window"),
+    F("threshold-100", LOCAL + "triggers:\n  memory:\n    threshold: 100 %\n", 8, "triggers.memory.threshold: can never be exceeded", "less than 100 %"),
+    F("minimum-zero", LOCAL + "triggers:\n  latency:\n    minimum: 0\n", 8, "triggers.latency.minimum: is too small", "at least 1"),
+    F("window-one-second", LOCAL + "triggers:\n  memory:\n    window: 1s\n", 8, "triggers.memory.window: is too small", "at least 2s"),
     F("recent-change-zero", LOCAL + "triggers:\n  recent_change: 0s\n", 7, "too small", "at least 1s"),
     # Secrets.
     F("database-literal", LOCAL + "state:\n  database: postgresql://u:hunter2@db/x\n", 7, "literal value", SECRET),
