@@ -20,7 +20,7 @@ VERBS = {
     "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
-    "incident": ("codeblue.cli.incident:app", "Declare, show, acknowledge, escalate, close incidents."),
+    "incident": ("codeblue.cli.incident:app", "Declare, list, show, ack, escalate, note, mitigate, resolve, report."),
     "page": ("codeblue.cli.page:app", "Send a test page: does it reach a person?"),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
     "audit": ("codeblue.cli.audit:app", "Verify the chain of the record; adopt a record."),
