@@ -26,7 +26,7 @@ def test_the_check_warns_that_nobody_is_paged(home: Home) -> None:
     assert "not used" not in answer.out
     document = home.run("check", "--json").document
     assert document["ok"] is True
-    assert [(w["keys"], w["message"][:16]) for w in document["warnings"]] == [([], "Nobody is paged ")]
+    assert [(w["keys"], w["message"][:15]) for w in document["warnings"]] == [([], "Nobody is paged")]
 
 
 def test_what_the_profile_says_in_vain_is_named_in_json_too(home: Home) -> None:
