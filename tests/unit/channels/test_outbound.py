@@ -100,7 +100,7 @@ async def test_a_handshake_that_fails_or_hangs_took_nothing(tls: Tls) -> None:
 async def test_what_is_not_http_is_no_answer() -> None:
     async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"{}")  # all of it: closing before would be a reset
-        writer.write(b"220 mail.hospital.org ESMTP\r\n")
+        writer.write(b"220 mail.hospital.org ESMTP\r\n\r\n")
         writer.close()
 
     async with await asyncio.start_server(chatter, "127.0.0.1", 0) as mail:
