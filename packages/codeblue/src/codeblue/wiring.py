@@ -15,13 +15,18 @@ from codeblue.model.secret import Secret
 from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
+from codeblue.ports.dead_man import DeadMan
 from codeblue.ports.lease import Lease
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
+from codeblue.ports.queries import Queries
 from codeblue.ports.record import RecordStore
+from codeblue.ports.signals import Signals
 from codeblue.ports.status_page import StatusPage
 
 if TYPE_CHECKING:
+    from codeblue.adapters.signals.prometheus import PrometheusSignals
+    from codeblue.adapters.signals.series import Vocabulary
     from codeblue.engine.state import StateDirectory
     from codeblue.model.target import Target
     from codeblue.profile.channels import Pages
@@ -43,6 +48,7 @@ class App:
 
     async def close(self) -> None:
         """Release all connections."""
+        await self.world.signals.close()
         await self.world.prober.close()
         await self.world.platform.close()
         self.record.close()
@@ -65,7 +71,8 @@ def open_app(profile: "Profile") -> App:
     record = OwnedRecord(open_store(profile), target, place=record_place(profile), acts=True)
     platform, prober, commands, lease = _platform(profile, clock)
     reports = ReportDirectory(profile.report.directory)
-    world = World(platform, prober, commands, record, reports, clock, profile)
+    signals = _signals(profile, platform, prober, clock)
+    world = World(platform, prober, signals, commands, record, reports, clock, profile)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
 
@@ -234,6 +241,15 @@ def engine_database(profile: "Profile") -> str:
     return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgres", "postgresql") else url
 
 
+def dead_man_of(profile: "Profile") -> DeadMan | None:
+    """Who outside watches us; None where the profile names nobody. Raises UsageError: the reference leads nowhere."""
+    if profile.watchdog.url is None:
+        return None
+    from codeblue.adapters.dead_man import HttpDeadMan
+
+    return HttpDeadMan(profile.watchdog.url.resolve("watchdog.url"))
+
+
 def holder_name() -> str:
     """Our name in a lease: unique to this process on this machine."""
     return f"{socket.gethostname()}/{os.getpid()}/{os.urandom(3).hex()}"
@@ -289,3 +305,58 @@ def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Pro
     lease = LocalLease(at.directory, clock, duration_s=profile.lease.duration)
     prober = HttpProber(profile.health.version_field or "")
     return platform, prober, commands, lease
+
+
+def open_queries(profile: "Profile") -> Queries | None:
+    """The profile's Prometheus, to be asked in its own language (R23); None where there is none. Close it after use."""
+    return _prometheus(profile, SystemClock()) if profile.signals.prometheus is not None else None
+
+
+def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Clock) -> Signals:
+    """The metrics' source as the profile says, with what the platform knows of the pods beside it."""
+    from codeblue.adapters.signals.facts import PlatformFacts
+    from codeblue.adapters.signals.merged import MergedSignals
+
+    sources: dict[str, Signals] = {}
+    match profile.signal_source:
+        case "scrape":
+            sources["scrape"] = _scraped(profile, prober, clock, profile.signals.timeout)
+        case "prometheus":
+            if profile.contract.metrics is not None:
+                from codeblue.adapters.signals.fallback import FallbackSignals
+
+                # both within the limit of one look
+                half_s = profile.signals.timeout / 2
+                first, second = _prometheus(profile, clock, half_s), _scraped(profile, prober, clock, half_s)
+                sources["prometheus"] = FallbackSignals(first, second)
+            else:
+                sources["prometheus"] = _prometheus(profile, clock)
+        case "none":
+            pass
+        case never:
+            assert_never(never)
+    sources["platform"] = PlatformFacts(platform, clock)
+    return MergedSignals(sources, clock, timeout_s=profile.signals.timeout)
+
+
+def _scraped(profile: "Profile", prober: Prober, clock: Clock, timeout_s: float) -> Signals:
+    from codeblue.adapters.signals.scrape import ScrapedSignals
+
+    path = profile.contract.metrics or "/metrics"
+    return ScrapedSignals(prober, path, _vocabulary(profile), clock, timeout_s=timeout_s)
+
+
+def _prometheus(profile: "Profile", clock: Clock, timeout_s: float | None = None) -> "PrometheusSignals":
+    from codeblue.adapters.signals.prometheus import PrometheusSignals
+
+    at = profile.signals.prometheus
+    if at is None:
+        raise ValueError("signals.prometheus")  # the profile's validation has refused that
+    limit_s = profile.signals.timeout if timeout_s is None else timeout_s
+    return PrometheusSignals(at, profile.service, _vocabulary(profile), clock, timeout_s=limit_s)
+
+
+def _vocabulary(profile: "Profile") -> "Vocabulary":
+    from codeblue.adapters.signals.series import Vocabulary
+
+    return Vocabulary(profile.signals.names, profile.ignored_routes)

@@ -10,7 +10,7 @@ from codeblue.cli.frame import Common, show, untouched
 from codeblue.model.errors import ExitCode
 
 if TYPE_CHECKING:
-    from codeblue.cli.readiness import Finding
+    from codeblue.cli.finding import Finding
     from codeblue.wiring import App
 
 _DEFAULT = Common()

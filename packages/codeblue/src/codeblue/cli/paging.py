@@ -14,9 +14,11 @@ from codeblue.model.ids import new_id
 from codeblue.model.incident import Level, Role
 from codeblue.profile.people import configured
 from codeblue.profile.units import show_duration
-from codeblue.record.incidents import FREEZE, IncidentView
+from codeblue.record.chain import plain
+from codeblue.record.incidents import IncidentView
 from codeblue.record.paged import call_in_words, document, paging_of
 from codeblue.record.pages import ACKNOWLEDGED, ESCALATED, REQUESTED, TEST, CallView, PagingView, anchor_data
+from codeblue.rules.decision import decide_declared
 from codeblue.rules.escalation import due, ladder_of, people, reached_levels, situation_of
 from codeblue.rules.severity import MANUAL, impact_of, severity_of
 
@@ -38,7 +40,7 @@ def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: boo
     profile = common.load()
     manual, how_bad = MANUAL[trigger], impact_of(trigger, impact)
     severity = severity_of(profile.severity, trigger, how_bad)
-    freeze = "no automatic change is made while it is open" if manual.freeze else "automatic changes go on"
+    freeze = "every change waits for an approval while it is open" if manual.freeze else "automatic changes go on"
     who = _would_page(profile, trigger, severity.text)
     if plan:
         lines = [f"{severity.text} ({trigger}, impact {how_bad.value}) would be opened; {freeze}. Nothing was changed."]
@@ -56,9 +58,9 @@ def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: boo
         "anchor": anchor_data(clock.anchor()),
     }
     record.append(Draft("incident.opened", actor_name(), opened, incident=id_))
-    action = FREEZE if manual.freeze else "page_only"
-    decided = f"{action}: {manual.means}: {manual.next_step}"
-    record.append(Draft("incident.decided", actor_name(), {"action": action, "sentence": decided}, incident=id_))
+    decision = decide_declared(trigger, now)
+    decided = {**plain(decision), "sentence": decision.sentence}
+    record.append(Draft("incident.decided", actor_name(), decided, incident=id_))
     said = [f"Opened {id_}, {severity.text}: {manual.means}; {freeze}.", f"Next: {manual.next_step}."]
     said.append(f"`codeblue incident ack {id_}` says that somebody works on it.")
     more = {"severity": severity.text, "trigger": trigger, "impact": how_bad.value, "freeze": manual.freeze}
@@ -252,4 +254,6 @@ def _until(look: Callable[[], bool], limit_s: float) -> bool:
 def _person(profile: "Profile", role: Role) -> str:
     """The role with the name and the number of whoever has it."""
     contact = getattr(profile.contacts, role.value, None) if profile.contacts else None
-    return f"{role.value} ({contact.name}, {contact.phone})" if contact else f"{role.value} (no contact in the profile)"
+    if contact is None:
+        return f"{role.value} (no contact in the profile)"
+    return f"{role.value} ({contact.name}{f', {contact.phone}' if contact.phone else ''})"

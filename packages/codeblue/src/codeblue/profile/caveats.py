@@ -9,7 +9,7 @@ from codeblue.profile.people import configured
 from codeblue.profile.platform import Kubernetes
 
 #: Keys that are part of the format and that nothing reads yet; a test finds one that is read, and one that is missing.
-UNREAD: Final = ("triggers.recent_change",)
+UNREAD: Final[tuple[str, ...]] = ()
 
 #: What is asked through the Service, and so of nobody where the profile names none (tier 0, R1c).
 _THROUGH_THE_SERVICE: Final = (
@@ -42,7 +42,7 @@ class Caveat:
 
 def caveats(profile: Profile) -> tuple[Caveat, ...]:
     """Everything that this profile must not be relied on for."""
-    return (*_paging(profile), *_recent_change(profile), *_tier_0(profile))
+    return (*_paging(profile), *_tier_0(profile))
 
 
 def _paging(profile: Profile) -> Iterator[Caveat]:
@@ -65,15 +65,6 @@ def _paging(profile: Profile) -> Iterator[Caveat]:
         "Add a channel to pages and try it with `codeblue page test`; until then keep the paging that you have: "
         "incidents stand in `codeblue status` and in the output of `codeblue serve`.",
     )
-
-
-def _recent_change(profile: Profile) -> Iterator[Caveat]:
-    if profile.triggers.recent_change is not None:
-        yield Caveat(
-            ("triggers.recent_change",),
-            "triggers.recent_change is not used by this version: how old a change is makes no difference.",
-            "Delete the key; a release that soaked healthy (known_good.soak) is not blamed.",
-        )
 
 
 def _tier_0(profile: Profile) -> Iterator[Caveat]:

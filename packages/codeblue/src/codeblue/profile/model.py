@@ -13,6 +13,7 @@ from pydantic.functional_validators import AfterValidator
 
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
+from codeblue.profile.api import WATCH_MARGIN_S, Api, Watchdog
 from codeblue.profile.channels import Pages
 from codeblue.profile.contacts import Contacts
 from codeblue.profile.people import Escalation, SeverityPlan, lint
@@ -21,8 +22,10 @@ from codeblue.profile.refusal import refusal
 from codeblue.profile.secretref import SecretReference
 from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.service import Contract, FlagName, FlagState, Health
+from codeblue.profile.signals import SignalsSection
 from codeblue.profile.status_page import StatusPageSettings
 from codeblue.profile.text import FilePath, Label
+from codeblue.profile.units import show_duration
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -82,6 +85,7 @@ class Profile(Section):
     platform: Platform = Field(description="Where the service runs.")
     health: Health = Field(default=Health(), description="How its health is asked for.")
     contract: Contract = Field(default=Contract(), description="What it offers beyond a readiness probe.")
+    signals: SignalsSection = Field(default=SignalsSection(), description="Where its metrics come from.")
     flags: Annotated[dict[FlagName, FlagState], AfterValidator(FrozenDict)] = Field(
         default_factory=FrozenDict,
         description="Expected state of its feature flags: true, false or a percentage as a whole number (R42).",
@@ -93,6 +97,8 @@ class Profile(Section):
     lease: Lease = Field(default=Lease(), description="The right to act on the service.")
     state: State = Field(default_factory=State, description="Where Code Blue keeps its record.")
     report: Report = Field(default_factory=Report, description="Where incident reports go.")
+    api: Api | None = Field(default=None, description="What is answered over HTTP; null: nothing.")
+    watchdog: Watchdog = Field(default=Watchdog(), description="Who watches Code Blue itself.")
     contacts: Contacts | None = Field(
         default=None, description="Who is called. Everybody whom a level names is required once `pages` has a channel."
     )
@@ -113,6 +119,25 @@ class Profile(Section):
                 return at.workload
             case never:
                 assert_never(never)
+
+    @property
+    def signal_source(self) -> Literal["none", "scrape", "prometheus"]:
+        """Where the metrics come from, `auto` resolved."""
+        if self.signals.source == "auto":
+            return "none" if self.contract.metrics is None else "scrape"
+        return self.signals.source
+
+    @property
+    def ignored_routes(self) -> frozenset[str]:
+        """Values of `signals.names.route_label` that are no traffic of clients: what asks for health and metrics.
+
+        Probes come at their own pace, whatever the clients do: counted in, they would thin out every rate (R5, R6).
+        """
+        if self.signals.ignore_routes is not None:
+            return frozenset(self.signals.ignore_routes)
+        offered = self.contract
+        health = (self.health.path, offered.health_database, offered.health_redis, offered.health_ai_services)
+        return frozenset(path for path in (*health, offered.metrics, offered.processes) if path is not None)
 
     @property
     def target(self) -> Target:
@@ -158,6 +183,29 @@ class Profile(Section):
             why = "has no API server" if health.via == "apiserver" else "is asked through its own forwarder"
             raise refusal(f"needs kind: kubernetes, a local service {why}", "write via: auto", at=("via",), quiet=True)
         return health
+
+    @field_validator("signals")
+    @classmethod
+    def _something_to_scrape(cls, signals: SignalsSection, info: ValidationInfo) -> SignalsSection:
+        contract = info.data.get("contract")
+        if signals.source == "scrape" and contract is not None and contract.metrics is None:
+            raise refusal(
+                "is scrape, but the contract names no path of metrics", "add contract.metrics: /metrics", at=("source",)
+            )
+        return signals
+
+    @field_validator("watchdog")
+    @classmethod
+    def _slower_than_a_standby(cls, watchdog: Watchdog, info: ValidationInfo) -> Watchdog:
+        lease = info.data.get("lease")
+        if isinstance(lease, Lease) and watchdog.silent_after < lease.duration + WATCH_MARGIN_S:
+            least = show_duration(lease.duration + WATCH_MARGIN_S)
+            raise refusal(
+                "is too short: whoever stands by looks at the lease for as long as it holds (lease.duration)",
+                f"write {least} or more",
+                at=("silent_after",),
+            )
+        return watchdog
 
     @field_validator("contract")
     @classmethod

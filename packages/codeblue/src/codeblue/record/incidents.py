@@ -24,7 +24,7 @@ INCIDENT_KINDS = (
 )
 
 
-#: The action of a decision after which nothing changes by itself.
+#: The action of a decision after which nothing changes without an approval.
 FREEZE = "freeze"
 
 
@@ -41,7 +41,7 @@ class IncidentView:
         impact: what it does to those who use the service ("outage", "degraded", "none"), "" where nobody said.
         acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
         escalated: the levels that were called by hand.
-        frozen: no automatic change while it is open, whatever else is decided later (R9).
+        frozen: every change needs an approval while it is open, whatever else is decided later (R9).
     """
 
     id: str
@@ -105,8 +105,14 @@ def open_incident(events: Iterable[Event]) -> IncidentView | None:
 
 
 def freeze_of(events: Iterable[Event]) -> IncidentView | None:
-    """The open incident that forbids every automatic change; None where none does. Raises as `fold_incidents`."""
+    """The open incident because of which every change needs an approval (R9); None where there is none.
+
+    Raises as `fold_incidents`.
+    """
     return next((i for i in fold_incidents(events).values() if i.frozen and not i.over), None)
+
+
+_DONE = {"rollback": "rolled back", "replace_pod": "replaced the pod", "disable_flags": "disabled the flags"}
 
 
 def decision_in_words(decision: Mapping[str, Any]) -> str:
@@ -119,16 +125,19 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
         KeyError, TypeError: it does not say what it must.
     """
     action, mode = text(decision, "action"), decision.get("mode")
-    why = text(decision, "sentence").removeprefix(f"{action}: ")
-    if action == FREEZE:
-        return f"no automatic change while it is open: {why}"
+    words = action.replace("_", " ")
+    why = text(decision, "sentence").removeprefix(f"{words}: ").removeprefix(f"{action}: ")
     if action == "page_only":
-        return f"no rollback: {why}; a person must decide"
-    if action == "rollback" and mode == "observe":
-        return f"would have rolled back (mode observe): nothing was changed: {why}"
-    if action == "rollback" and mode == "ask":
-        return f"rollback once a person approves (mode ask): {why}"
-    return f"{action}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
+        return (
+            f"no change: {why.removeprefix('no change: ').removesuffix('; a person must decide')}; a person must decide"
+        )
+    if action == FREEZE:
+        return f"freeze: {why}"
+    if mode == "observe":
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed: {why}"
+    if mode == "ask":
+        return f"{words} once a person approves (mode ask): {why}"
+    return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
 
 
 def _opened(event: Event) -> IncidentView:

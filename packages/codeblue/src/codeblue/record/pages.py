@@ -85,6 +85,12 @@ class CallView:
         return next((a for a in self.attempts if a.state == Fate.ACCEPTED), None)
 
     @property
+    def failed(self) -> bool:
+        """Whether every attempt so far came to nothing."""
+        ends = (Fate.REFUSED.value, Fate.UNKNOWN.value)
+        return bool(self.attempts) and all(a.state in ends for a in self.attempts)
+
+    @property
     def state(self) -> str:
         """Its state in a word: "delivered", "on its way", "not delivered"."""
         if self.delivered is not None:

@@ -22,6 +22,8 @@ DEFAULTS: Final[Mapping[str, tuple[Severity, Severity, Severity]]] = {
     "patient-safety": (_S1, _S1, _S1),
     "regulatory": (_S1, _S2, _S2),
     "unrecoverable": (_S1, _S1, _S2),
+    "signals": (_S3, _S3, _S3),
+    "inhibition": (_S3, _S3, _S3),
     "other": (_S2, _S3, _S4),
 }
 
@@ -35,6 +37,8 @@ _IMPACT: Final = {
     "security": Impact.NONE,
     "regulatory": Impact.NONE,
     "alert": Impact.DEGRADED,
+    "signals": Impact.NONE,
+    "inhibition": Impact.NONE,
 }
 
 
@@ -45,7 +49,7 @@ class Manual:
     Attributes:
         means: the trigger in the field's words.
         procedures: the requirements whose procedures answer it; none of them is a runbook of this version yet.
-        freeze: no automatic change while it is open; a person's own command acts.
+        freeze: no change without an approval while it is open.
         at_once: the level that is paged at once: L3 with those below it, L4 beside the ladder; None: by the severity.
         told: who is told outside of the levels.
         next_step: what a person does first.

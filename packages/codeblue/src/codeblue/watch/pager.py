@@ -61,6 +61,8 @@ _WORDS: Mapping[str, str] = {
     "memory": "memory is running out",
     "ai": "AI calls fail",
     "alert": "an alert of the monitoring",
+    "signals": "the metrics cannot be read",
+    "inhibition": "triggers were inhibited for longer than was said",
 }
 
 
@@ -490,17 +492,18 @@ class Pager:
 
 
 async def until_quiet(pager: Pager, *, limit_s: float) -> None:
-    """Cycle until everything that is due was accepted or refused, for a command that pages without a daemon.
+    """Cycle until everything that is due was accepted, for a command that pages without a daemon.
 
     Raises:
-        Unreachable: after `limit_s` somebody was not reached.
+        Unreachable: every channel failed for somebody, or `limit_s` has passed.
     """
     begun = pager.clock.monotonic()
     await pager.cycle()
     while pager.busy or pager.undelivered():
-        if pager.clock.monotonic() - begun > limit_s:
+        failed = not pager.busy and all(c.unrouted or c.failed for c in pager.undelivered())
+        if failed or pager.clock.monotonic() - begun > limit_s:
             late = ", ".join(f"{c.role} ({c.level})" for c in pager.undelivered())
-            raise Unreachable(f"Not reached within {limit_s:g} s: {late}.", remedy="Call them by telephone.")
+            raise Unreachable(f"No channel reached {late}.", remedy="Call them by telephone.")
         await pager.clock.sleep(0.2)
         await pager.cycle()
 
