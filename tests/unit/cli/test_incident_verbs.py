@@ -42,7 +42,7 @@ def test_a_note_is_recorded_with_who_wrote_it_and_stands_in_the_report(home: Hom
     assert (event.kind, event.actor, event.incident) == ("incident.noted", ME, INCIDENT)
     assert event.data == {"text": "called the ward; 3 users waited"}
     shown = home.run("incident", "show", INCIDENT).out
-    assert f"{ME}: called the ward; 3 users waited [{event.seq}](#e{event.seq})" in shown
+    assert f"{ME}: called the ward; 3 users waited [#{event.seq}](#e{event.seq})" in shown
     assert "Noted." in home.run("incident", "note", INCIDENT, "another").out
 
 
@@ -64,7 +64,7 @@ def test_an_incident_whose_run_failed_is_closed_by_a_person_with_a_reason(home: 
     assert home.run("incident", "report", INCIDENT).code == 0
     report = (home.path / "incidents" / f"{INCIDENT}.md").read_text()
     assert "| State | resolved |" in report
-    assert f"{ME} closed the incident: the node was replaced [{event.seq}](#e{event.seq})." in report
+    assert f"{ME} closed the incident: the node was replaced [#{event.seq}](#e{event.seq})." in report
 
     again = home.run("incident", "resolve", INCIDENT, "--reason", "again")
     assert again.code == 3
@@ -203,8 +203,8 @@ def test_a_note_about_the_root_cause_or_the_lessons_fills_that_section(home: Hom
     assert home.run("incident", "note", INCIDENT, "watch the disk", "--about", "lessons").code == 0
     assert home.run("incident", "note", INCIDENT, "x", "--about", "weather").code == 2
     sections = dict(s.split("\n", 1) for s in home.run("incident", "show", INCIDENT).out.split("\n## ")[1:])
-    assert f"{ME}: a full disk [13](#e13)" in sections["Root cause"]
-    assert f"{ME}: watch the disk [14](#e14)" in sections["Lessons and action items"]
+    assert f"{ME}: a full disk [#13](#e13)" in sections["Root cause"]
+    assert f"{ME}: watch the disk [#14](#e14)" in sections["Lessons and action items"]
     assert "not recorded yet" not in sections["Root cause"] + sections["Lessons and action items"]
     assert sections["Notes"].strip() == "None."
     assert "note (root cause): a full disk" in sections["Timeline"]
