@@ -66,6 +66,8 @@ def test_breaker_opens_after_five_failures_and_closes_after_a_trial(launch, emul
     until("the trial call", lambda: ask() == (502, "ai_unavailable"))
     assert emulators.seen("openrouter") == before + 6
     assert ask()[1] == "breaker_open"
+    assert service.metric("ai_failures_total", reason="breaker_open") >= 2, "an outage goes on when the breaker opens"
+    assert service.metric("ai_failures_total") == service.metric("ai_requests_total")
     emulators.set("openrouter")
     until("it closes", lambda: ask()[0] == 201)
     assert client.get("/api/operator/process", headers=headers).json()["breaker"]["state"] == "closed"

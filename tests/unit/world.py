@@ -21,6 +21,7 @@ from codeblue.testing.memory import MemoryLease, MemoryPlatform
 from codeblue.testing.memory_cluster import Behaviour, MemoryCluster, memory_template
 from codeblue.testing.memory_prober import MemoryProber
 from codeblue.testing.memory_record import MemoryRecord, MemoryReports
+from codeblue.testing.memory_signals import MemorySignals
 
 PERSON = "person:ada (ada@laptop)"
 
@@ -56,12 +57,13 @@ class Lab:
         self.clock = VirtualClock()
         self.cluster = MemoryCluster(self.clock, memory_template("1.0"), **cluster)
         self.platform, self.prober = MemoryPlatform(self.cluster), MemoryProber(self.cluster)
+        self.signals = MemorySignals(self.clock)
         self.commands, self.reports = ScriptedCommands(), MemoryReports()
         self.record = MemoryRecord(self.clock)
         self.lease = MemoryLease(self.cluster)
         self.profile = load_text(LOCAL + profile)
         self.world = World(
-            self.platform, self.prober, self.commands, self.record, self.reports, self.clock, self.profile
+            self.platform, self.prober, self.signals, self.commands, self.record, self.reports, self.clock, self.profile
         )
         self.held: Fence | None = None
         self.runs = Runs(self.record, self.world, self.fence)

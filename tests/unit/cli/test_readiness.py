@@ -6,7 +6,8 @@ import pytest
 from tests.unit.world import PERSON, Lab
 
 from codeblue.cli.check import in_words
-from codeblue.cli.readiness import Finding, look, worst
+from codeblue.cli.finding import Finding
+from codeblue.cli.readiness import look, worst
 from codeblue.engine.runs import make_plan
 from codeblue.model.errors import ExitCode, Unreachable
 from codeblue.model.release import Owner

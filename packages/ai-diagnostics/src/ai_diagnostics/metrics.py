@@ -24,8 +24,8 @@ DURATION = Histogram(
 )
 IN_FLIGHT = Gauge("http_requests_in_flight", "Requests being answered", multiprocess_mode="livesum")
 REFUSED = Counter("requests_refused_total", "Requests that a mode refused", ["mode"])
-AI_REQUESTS = Counter("ai_requests_total", "Calls of the model", ["model"])
-AI_FAILURES = Counter("ai_failures_total", "Calls of the model that failed", ["reason"])
+AI_REQUESTS = Counter("ai_requests_total", "Calls of the model, those that the breaker refused included", ["model"])
+AI_FAILURES = Counter("ai_failures_total", "Calls of the model that failed or were refused by the breaker", ["reason"])
 GUARDED = Counter("guarded_calls_total", "Runs of code behind a feature flag", ["flag"])
 BREAKER = Gauge("ai_breaker_open", "1 while the circuit breaker lets nothing through", multiprocess_mode="liveall")
 MEMORY = Gauge("process_working_set_bytes", "Proportional resident memory of a worker", multiprocess_mode="liveall")
@@ -38,9 +38,48 @@ MEMORY_LIMIT = Gauge(
     ["source"],
     multiprocess_mode="livemax",
 )
+OOM_KILLS = Gauge(
+    "service_oom_kills_total",
+    "Processes of this pod that the kernel killed for memory; absent without a limit of the kernel's",
+    multiprocess_mode="livemax",
+)
 BUILD = Gauge(
     "service_build_info", "1, labelled with the release", ["version", "code_version"], multiprocess_mode="livemax"
 )
+
+
+#: Why a call of the model can fail (`clients.Kind`, the guardrails, the breaker).
+AI_REASONS = (
+    *("unreachable", "status", "invalid"),
+    *("guardrail_schema", "guardrail_probability", "guardrail_drug"),
+    "breaker_open",
+)
+
+_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+
+
+def announce(model: str) -> None:
+    """Say of this worker's counters that they are 0.
+
+    One that is absent until its first failure cannot be told from one that the service does not have.
+    """
+    AI_REQUESTS.labels(model)
+    for reason in AI_REASONS:
+        AI_FAILURES.labels(reason)
+
+
+def oom_kills() -> int | None:
+    """Processes of this control group that were killed for memory; None where the kernel does not say."""
+    for path in _EVENTS:
+        try:
+            lines = Path(path).read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, count = line.partition(" ")
+            if name == "oom_kill" and count.strip().isdecimal():
+                return int(count)
+    return None
 
 
 def exposition() -> bytes:

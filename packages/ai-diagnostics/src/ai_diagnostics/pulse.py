@@ -126,6 +126,8 @@ def gauges(settings: Settings, breaker_open: Callable[[], bool]) -> Callable[[],
         metrics.MEMORY_SUM.set(used)
         if limit is not None:
             metrics.MEMORY_LIMIT.labels(limit[0]).set(limit[1])
+            if limit[0] == "cgroup" and (kills := metrics.oom_kills()) is not None:
+                metrics.OOM_KILLS.set(kills)
         metrics.BREAKER.set(int(breaker_open()))
 
     return observe

@@ -123,5 +123,6 @@ def open_service(settings: Settings, number: int) -> Service:
         workflow=workflow,
         loop_seen=time.monotonic(),
     )
+    metrics.announce(settings.model)
     metrics.BUILD.labels(settings.version, __version__).set(1)
     return service

@@ -183,7 +183,13 @@ class Workflow:
     async def _ask(self, new: NewDiagnostic, case: Case) -> tuple[Completion, Body]:
         """One guarded call of the model. Raises UpstreamError, GuardrailError, BreakerOpen."""
         assert self.ai is not None  # noqa: S101  # `_skipped` has looked
-        self.breaker.enter(enabled=self.live.on("breaker"), threshold=self.live.number("breaker_threshold"))
+        try:
+            self.breaker.enter(enabled=self.live.on("breaker"), threshold=self.live.number("breaker_threshold"))
+        except BreakerOpen:
+            # For whoever needed the model this is a failure too: uncounted, an outage would end when the breaker opens
+            metrics.AI_REQUESTS.labels(self.model).inc()
+            metrics.AI_FAILURES.labels("breaker_open").inc()
+            raise
         self._guarded("ai_diagnostics_enabled")
         metrics.AI_REQUESTS.labels(self.model).inc()
         try:

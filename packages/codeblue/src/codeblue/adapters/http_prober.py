@@ -20,9 +20,7 @@ import httpx2
 
 from codeblue.model.health import Outcome, Probe
 from codeblue.ports.platform import Place
-
-#: Bytes of a body that are kept at most; a health answer is far smaller (R59).
-BODY_LIMIT = 64 * 1024
+from codeblue.ports.prober import BODY_LIMIT
 
 #: Bytes after which an answer counts as one without an end. A page of some size where health was meant is no failure
 #: (a kubelet's probe takes it for success as well), a stream that never ends is.
@@ -58,7 +56,8 @@ class Exchange:
         url: what was asked for.
         status: HTTP status, or None when none came.
         headers: of the answer, names in lower case.
-        body: at most `BODY_LIMIT` bytes; of an answer without a content encoding. Never goes into a message.
+        body: its start, `BODY_LIMIT` bytes unless more was asked for; of an answer without a content encoding. Never
+            goes into a message.
         failure: why the answer is missing or incomplete, or None for a complete one.
     """
 
@@ -69,7 +68,9 @@ class Exchange:
     failure: Failure | None = None
 
     def json(self) -> Any:
-        """The body as JSON where the answer says that it is JSON; None otherwise and for damaged text."""
+        """The body as JSON where the answer says that it is JSON; None otherwise, for damaged and for long text."""
+        if len(self.body) > BODY_LIMIT:
+            return None  # no health answer, and judging must stay cheap
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             return None
@@ -139,7 +140,7 @@ class HttpProber:
     ) -> None:
         self._version_field = version_field
         self._classify = classify
-        sent = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "codeblue-prober"}
+        sent = {"Accept": "application/json, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": "codeblue-prober"}
         if not keep_alive:
             sent["Connection"] = "close"
         self._client = httpx2.AsyncClient(
@@ -158,10 +159,10 @@ class HttpProber:
         probe, _ = await self.read(place, path, timeout_s=timeout_s)
         return probe
 
-    async def read(self, place: Place, path: str, *, timeout_s: float) -> tuple[Probe, bytes]:
+    async def read(self, place: Place, path: str, *, timeout_s: float, limit: int = BODY_LIMIT) -> tuple[Probe, bytes]:
         """As `get`, with the start of the body; see `ports.prober.Prober.read`."""
         started = time.perf_counter()
-        exchange = await self._exchange(httpx2.URL(place.url + path), timeout_s)
+        exchange = await self._exchange(httpx2.URL(place.url + path), timeout_s, limit)
         latency_ms = (time.perf_counter() - started) * 1000
         outcome, why = self._classify(exchange)
         probe = Probe(
@@ -179,7 +180,7 @@ class HttpProber:
         """Release connections. May be called twice."""
         await self._client.aclose()
 
-    async def _exchange(self, url: httpx2.URL, timeout_s: float) -> Exchange:
+    async def _exchange(self, url: httpx2.URL, timeout_s: float, limit: int) -> Exchange:
         connected = False
         stream: Any = None
         seen = Exchange(url)
@@ -199,7 +200,7 @@ class HttpProber:
                 self._client.stream("GET", url, extensions={"trace": trace}) as answer,
             ):
                 seen = Exchange(url, answer.status_code, {k.lower(): v for k, v in answer.headers.items()})
-                body = await _bounded(answer)
+                body = await _bounded(answer, limit)
                 if body is not None:
                     return Exchange(url, seen.status, seen.headers, body)
                 failure = Failure.ENDLESS
@@ -224,18 +225,18 @@ class HttpProber:
         return found if isinstance(found, str) and _VERSION.fullmatch(found) else ""
 
 
-async def _bounded(answer: httpx2.Response) -> bytes | None:
+async def _bounded(answer: httpx2.Response, limit: int) -> bytes | None:
     """The start of the body as it came over the wire, once all of it came; None for one without an end.
 
     The rest is dropped as it comes, so that nobody can fill our memory.
     """
-    body, size = b"", 0
+    body, size = bytearray(), 0
     async for part in answer.aiter_raw():
         size += len(part)
-        body += part[: BODY_LIMIT - len(body)]
+        body += part[: limit - len(body)]
         if size > ENDLESS:
             return None
-    return body
+    return bytes(body)
 
 
 def _connect_failure(error: httpx2.ConnectError, connected: bool) -> Failure:

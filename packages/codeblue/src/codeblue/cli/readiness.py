@@ -1,8 +1,8 @@
 """Could Code Blue act now? What `codeblue check --live` asks the platform and the record (B1, R1c). Changes nothing."""
 
-from dataclasses import dataclass
-
+from codeblue.cli.finding import Finding
 from codeblue.cli.session import no_fence
+from codeblue.cli.signals import look_at_signals
 from codeblue.engine.runs import Runs, make_plan
 from codeblue.model.errors import CodeBlueError, ExitCode, NothingToDo, Temporary
 from codeblue.model.health import Outcome
@@ -22,24 +22,6 @@ _OUTCOMES = {
     Outcome.BREACH: ("no", ExitCode.FAILED),
     Outcome.UNKNOWN: ("unknown", ExitCode.UNREACHABLE),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the check.
-
-    Attributes:
-        outcome: "ok", "no" (it is bad, or would fail now), "unknown", or "skipped" (needs what only a person names).
-        exit_code: what this finding alone would end the check with.
-        lines: what `why` announces, one thing a line: the plan of a procedure.
-    """
-
-    what: str
-    outcome: str
-    why: str
-    remedy: str = ""
-    exit_code: ExitCode = ExitCode.DONE
-    lines: tuple[str, ...] = ()
 
 
 def worst(findings: list[Finding]) -> ExitCode:
@@ -63,6 +45,7 @@ async def look(world: World, lease: Lease) -> list[Finding]:
         findings.append(Finding("strategy", "no", why, remedy, ExitCode.FAILED))
     findings.append(_judged("pods", judge_rollout(seen, seen.template.exact)))
     findings.append(await _health(world, seen))
+    findings += await look_at_signals(world)
     findings.append(await _lease(lease))
     findings.append(_under_way(world))
     findings += [await _procedure(name, world) for name in RUNBOOKS]

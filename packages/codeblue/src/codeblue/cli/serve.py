@@ -24,9 +24,9 @@ def serve(*, listen: str = "", common: Common = _DEFAULT) -> int:
     """Watch the service, decide, act and prove, until stopped. Several may stand by for each other.
 
     One line for each cycle on standard output; with --json each line is a JSON object. First it warns of what the
-    profile says and this version does not do: nobody is paged. SIGTERM
-    and Ctrl-C end it in order (exit 0): its lease is free at once, and a run that was under way goes on with whoever
-    takes over. What it has to say to machines goes to standard error, as JSON lines.
+    profile says and this version does not do, and where nobody is paged. SIGTERM and Ctrl-C end it in order (exit 0):
+    its lease is free at once, and a run that was under way goes on with whoever takes over. What it has to say to
+    machines goes to standard error, as JSON lines.
 
     Parameters
     ----------

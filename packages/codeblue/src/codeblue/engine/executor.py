@@ -166,7 +166,9 @@ class Executor:
                     crashpoint(f"{step.id}.intended")
                     reference = await step.make()
                     crashpoint(f"{step.id}.applied")
-                self._event("step.made", step, key=step.key, reference=reference)
+                digests = step.digests()
+                named = {"digests": digests} if digests else {}
+                self._event("step.made", step, key=step.key, reference=reference, **named)
                 crashpoint(f"{step.id}.recorded")
                 verdict = await step.prove(reference)
             except Temporary as error:

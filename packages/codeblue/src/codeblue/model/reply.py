@@ -22,7 +22,7 @@ DIGEST_DETAIL: Final = "plan digest"
 
 _IS_LEVEL: Final = re.compile(r"L[1-4]|notice", re.ASCII)
 _IS_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_KEY: Final = re.compile(r"codeblue:(?P<incident>[a-z0-9-]+):(?P<level>L[1-4]|notice)(?::\d{1,6})?", re.ASCII)
+_KEY: Final = re.compile(r"codeblue:(?P<incident>[a-z0-9-]+):(?P<level>L[1-4]|notice)(?::\d{1,18})?", re.ASCII)
 _MAX_VALUE: Final = 2000  # Slack's limit of a button's value
 
 
@@ -92,7 +92,12 @@ def incident_key(page: Page) -> str:
     One for each level of an incident, whatever the role: who takes it over takes over the level. A repeated page of
     the level is another one, because a provider stays silent about what it knows already.
     """
-    return f"codeblue:{page.incident}:{page.level}" + (f":{page.cycle}" if page.cycle else "")
+    return level_key(page.incident, page.level, page.cycle)
+
+
+def level_key(incident: str, level: str, cycle: int) -> str:
+    """As `incident_key`, from what the record has of a page."""
+    return f"codeblue:{incident}:{level}" + (f":{cycle}" if cycle else "")
 
 
 def read_incident_key(key: str) -> Acknowledge | None:

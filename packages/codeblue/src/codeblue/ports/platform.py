@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from codeblue.model.change import Change, Fence, Receipt
-from codeblue.model.release import Mark, Revision, Template, Workload
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,25 @@ class Usage:
     cpu_cores: float
     memory_bytes: int
     memory_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What the platform knows of one live pod without asking it (R7). None: the platform cannot know.
+
+    Attributes:
+        restarts: of its containers since the pod exists.
+        oom_kills: how often a container of it was killed for memory, as far as this client saw: it grows with each kill
+            while the pod lives, and begins anew with another client. A kill that did not end a container is not in it.
+        memory_bytes: working set now.
+        memory_limit: of all containers together; None without a limit as well.
+    """
+
+    pod: str
+    restarts: int
+    oom_kills: int | None = None
+    memory_bytes: int | None = None
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +143,13 @@ class Platform(Protocol):
     def mark(self, seen: Workload, marks: Mapping[str, Mark]) -> Change | None:
         """The change that adds these standings; None when the target has them already."""
 
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        """The change that ends this very pod, so that another one is started in its place; None when it is gone.
+
+        A budget against disruption that the platform keeps (a PDB) holds: `apply` raises Unreachable while it forbids
+        that.
+        """
+
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """Send one change.
 
@@ -144,6 +170,12 @@ class Platform(Protocol):
 
     async def usage(self) -> tuple[Usage, ...] | None:
         """Resource use of the live pods, or None where the platform has no metrics. Raises as `observe`."""
+
+    async def facts(self) -> tuple[PodFacts, ...]:
+        """What is known of the live pods of the workload, each with what can be known. Raises as `observe`.
+
+        Metrics that the platform does not have, or that do not answer, leave their values None: the rest is told.
+        """
 
     async def close(self) -> None:
         """Release connections. May be called twice."""

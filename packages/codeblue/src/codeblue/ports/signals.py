@@ -17,6 +17,10 @@ class Signals(Protocol):
         `Sampling.unknown` (B5). An empty result where there should be one is unknown too (D34). Bounded in time (the
         profile's `signals.timeout`) and in memory, whatever the answer.
 
+        A look may repeat readings of an earlier one: the same pod and `at_s` is the same reading. A reading need not
+        have everything that is known of its pod: what several sources measured at different moments are several
+        readings, and a value that is None in one of them says nothing about that moment.
+
         Args:
             pods: where the pods can be asked; a source that does not ask pods ignores it.
         """

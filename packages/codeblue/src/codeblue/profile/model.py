@@ -6,7 +6,7 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 
 import os
 import re
-from typing import Annotated, Any, Final, Literal, assert_never
+from typing import Annotated, Any, Final, Literal, Self, assert_never
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import AfterValidator
@@ -14,12 +14,16 @@ from pydantic.functional_validators import AfterValidator
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
 from codeblue.profile.api import WATCH_MARGIN_S, Api, Watchdog
+from codeblue.profile.channels import Pages
 from codeblue.profile.contacts import Contacts
+from codeblue.profile.people import Escalation, SeverityPlan, lint
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
 from codeblue.profile.secretref import SecretReference
 from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.service import Contract, FlagName, FlagState, Health
+from codeblue.profile.signals import SignalsSection
+from codeblue.profile.status_page import StatusPageSettings
 from codeblue.profile.text import FilePath, Label
 from codeblue.profile.units import show_duration
 
@@ -59,17 +63,6 @@ class Report(Section):
     )
 
 
-class Pages(Section):
-    """Channels that people are paged on: references only."""
-
-    slack_webhook: SecretReference | None = Field(
-        default=None, description="Reference to the URL of a Slack webhook; null: no Slack."
-    )
-    pagerduty_routing_key: SecretReference | None = Field(
-        default=None, description="Reference to the routing key of a PagerDuty service; null: no PagerDuty."
-    )
-
-
 def _target(platform: Platform) -> Target:
     match platform:
         case Kubernetes():
@@ -92,6 +85,7 @@ class Profile(Section):
     platform: Platform = Field(description="Where the service runs.")
     health: Health = Field(default=Health(), description="How its health is asked for.")
     contract: Contract = Field(default=Contract(), description="What it offers beyond a readiness probe.")
+    signals: SignalsSection = Field(default=SignalsSection(), description="Where its metrics come from.")
     flags: Annotated[dict[FlagName, FlagState], AfterValidator(FrozenDict)] = Field(
         default_factory=FrozenDict,
         description="Expected state of its feature flags: true, false or a percentage as a whole number (R42).",
@@ -106,11 +100,14 @@ class Profile(Section):
     api: Api | None = Field(default=None, description="What is answered over HTTP; null: nothing.")
     watchdog: Watchdog = Field(default=Watchdog(), description="Who watches Code Blue itself.")
     contacts: Contacts | None = Field(
-        default=None, description="Who is to be called. Not used by this version: nobody is paged."
+        default=None, description="Who is called. Everybody whom a level names is required once `pages` has a channel."
     )
-    pages: Pages | None = Field(
-        default=None, description="Channels that people are to be paged on. Not used by this version."
+    pages: Pages | None = Field(default=None, description="Channels that people are paged on; null: nobody is paged.")
+    status_page: StatusPageSettings | None = Field(
+        default=None, description="The public status page; null: the public is told nothing."
     )
+    escalation: Escalation = Field(default=Escalation(), description="Who is paged when.")
+    severity: SeverityPlan = Field(default_factory=SeverityPlan, description="How bad it is, and what that means.")
 
     @property
     def workload(self) -> str:
@@ -122,6 +119,25 @@ class Profile(Section):
                 return at.workload
             case never:
                 assert_never(never)
+
+    @property
+    def signal_source(self) -> Literal["none", "scrape", "prometheus"]:
+        """Where the metrics come from, `auto` resolved."""
+        if self.signals.source == "auto":
+            return "none" if self.contract.metrics is None else "scrape"
+        return self.signals.source
+
+    @property
+    def ignored_routes(self) -> frozenset[str]:
+        """Values of `signals.names.route_label` that are no traffic of clients: what asks for health and metrics.
+
+        Probes come at their own pace, whatever the clients do: counted in, they would thin out every rate (R5, R6).
+        """
+        if self.signals.ignore_routes is not None:
+            return frozenset(self.signals.ignore_routes)
+        offered = self.contract
+        health = (self.health.path, offered.health_database, offered.health_redis, offered.health_ai_services)
+        return frozenset(path for path in (*health, offered.metrics, offered.processes) if path is not None)
 
     @property
     def target(self) -> Target:
@@ -145,6 +161,11 @@ class Profile(Section):
             filled["platform"] = {"workload": service} | platform
         return filled
 
+    @model_validator(mode="after")
+    def _every_level_reaches_somebody(self) -> Self:
+        lint(self.pages, self.contacts, self.escalation, self.severity)
+        return self
+
     @field_validator("state", mode="before")
     @classmethod
     def _apart_from_other_targets(cls, state: Any, info: ValidationInfo) -> Any:
@@ -162,6 +183,16 @@ class Profile(Section):
             why = "has no API server" if health.via == "apiserver" else "is asked through its own forwarder"
             raise refusal(f"needs kind: kubernetes, a local service {why}", "write via: auto", at=("via",), quiet=True)
         return health
+
+    @field_validator("signals")
+    @classmethod
+    def _something_to_scrape(cls, signals: SignalsSection, info: ValidationInfo) -> SignalsSection:
+        contract = info.data.get("contract")
+        if signals.source == "scrape" and contract is not None and contract.metrics is None:
+            raise refusal(
+                "is scrape, but the contract names no path of metrics", "add contract.metrics: /metrics", at=("source",)
+            )
+        return signals
 
     @field_validator("watchdog")
     @classmethod

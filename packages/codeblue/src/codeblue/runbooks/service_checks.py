@@ -14,6 +14,9 @@ from codeblue.runbooks.step import Check, World
 #: Limit of one operator command; the document names none (D11).
 COMMAND_S = 60.0
 
+#: Bytes of a page of metrics that are read at most.
+PAGE_LIMIT = 4 * 1024 * 1024
+
 
 class Pods(Check):
     """Every pod runs the template in force and is ready."""
@@ -185,7 +188,7 @@ class ErrorRate(Check):
         found: dict[str, tuple[float, float]] = {}
         for place in routing.pods:
             timeout_s = self._world.profile.health.timeout
-            probe, body = await self._world.prober.read(place, self._path, timeout_s=timeout_s)
+            probe, body = await self._world.prober.read(place, self._path, timeout_s=timeout_s, limit=PAGE_LIMIT)
             if probe.outcome is not Outcome.OK:
                 return Verdict(self.id, Outcome.UNKNOWN, f"{place.name}: {probe.detail}")
             found[place.name] = count_requests(body.decode("utf-8", "replace"))

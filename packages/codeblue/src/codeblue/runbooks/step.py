@@ -1,6 +1,7 @@
 """Steps: the plan, the run, its verification and readiness are the same code (docs/architecture.md, "Steps")."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +13,7 @@ from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
 from codeblue.ports.record import RecordStore
 from codeblue.ports.reports import Reports
+from codeblue.ports.signals import Signals
 from codeblue.profile.model import Profile
 
 Seen = TypeVar("Seen")
@@ -24,6 +26,7 @@ class World:
 
     platform: Platform
     prober: Prober
+    signals: Signals
     commands: Commands
     record: RecordStore
     reports: Reports
@@ -107,6 +110,10 @@ class Make(Step):
     @abstractmethod
     async def prove(self, reference: str) -> Verdict:
         """Look at the thing itself."""
+
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 by place of the files that were made, read from there, for the record; empty where it is no file."""
+        return {}
 
 
 class Runbook(ABC, Generic[Inputs]):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from codeblue.model.change import Change, Fence, LeaseView, Receipt
 from codeblue.model.errors import LeaseHeld, LeaseLost
-from codeblue.model.release import Mark, Revision, Template, Workload
-from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
+from codeblue.ports.platform import Overlay, Place, PodFacts, Room, Routing, Usage
 from codeblue.testing.memory_cluster import MemoryCluster, encode_marks, memory_template
 
 _SERVICE = Place("service", "memory://service")
@@ -90,6 +90,12 @@ class MemoryPlatform:
         summary = ", ".join(f"{release[:10]} is {mark.standing}" for release, mark in new.items())
         return self._change("marks", summary, seen, {"marks": encode_marks(new)})
 
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        """See `Platform.replace_pod`."""
+        if pod.uid not in {p.uid for p in seen.live_pods}:
+            return None
+        return self._change("pod", f"replace {pod.name}", seen, {"replace": pod.uid})
+
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """See `Platform.apply`."""
         self.cluster.fault("apply", before=True)
@@ -119,6 +125,13 @@ class MemoryPlatform:
         live = [p for p in self.cluster.pods() if not p.terminating]
         self.cluster.fault("usage", before=True)
         return tuple(Usage(p.name, 0.05, self.cluster.memory_bytes, 256 * 1024 * 1024) for p in live)
+
+    async def facts(self) -> tuple[PodFacts, ...]:
+        """See `Platform.facts`; kills are what `MemoryCluster.oom_kill` made of them."""
+        self.cluster.fault("facts", before=True)
+        live = [p for p in self.cluster.pods() if not p.terminating]
+        limit, used = 256 * 1024 * 1024, self.cluster.memory_bytes
+        return tuple(PodFacts(p.name, p.restarts, self.cluster.oom_kills.get(p.name, 0), used, limit) for p in live)
 
     async def close(self) -> None:
         """See `Platform.close`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from codeblue.model.health import Outcome, Probe
 from codeblue.ports.platform import Place
+from codeblue.ports.prober import BODY_LIMIT
 from codeblue.testing.memory_cluster import MemoryCluster
 
 
@@ -39,11 +40,11 @@ class MemoryProber:
         outcome = Outcome.OK if 200 <= status < 300 else Outcome.BREACH
         return Probe(place.name, path, outcome, status, behaviour.latency_ms, version, f"status {status}")
 
-    async def read(self, place: Place, path: str, *, timeout_s: float) -> tuple[Probe, bytes]:
+    async def read(self, place: Place, path: str, *, timeout_s: float, limit: int = BODY_LIMIT) -> tuple[Probe, bytes]:
         """See `Prober.read`."""
         probe = await self.get(place, path, timeout_s=timeout_s)
         body = self.bodies.get(path, b"")
-        return probe, body(place) if callable(body) else body
+        return probe, (body(place) if callable(body) else body)[:limit]
 
     async def close(self) -> None:
         """See `Prober.close`."""

@@ -1,54 +1,62 @@
-"""What others say: the alerts that fire now, as the loop asks for them in each cycle."""
+"""Alerts of somebody else's monitoring, as verdicts: they count as the trigger that they name, or for people only."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from codeblue.engine.runs import Runs
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
-from codeblue.ports.record import RecordStore
 from codeblue.record.alerts import ALERT_KINDS, AlertFold, AlertView, Truncation, breaches
+from codeblue.rules.decision import ALERT
+
+#: So many alerts are named in a verdict.
+NAMED = 3
 
 
-class AlertWatch:
-    """The alerts of a record; reads only what was appended since it was asked last.
+class Alerts:
+    """The alerts that fire now, read from the record that `runs` has."""
 
-    Args:
-        expires_s: `api.alert_expires` of the profile.
-    """
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        api = runs.world.profile.api
+        self._fold = AlertFold(api.alert_expires) if api is not None else None
+        self._truncations: tuple[Truncation, ...] = ()
 
-    def __init__(self, record: RecordStore, expires_s: float) -> None:
-        self._record, self._fold = record, AlertFold(expires_s)
-
-    def firing(self, at: datetime) -> tuple[AlertView, ...]:
-        """Those that fire now, oldest first. Raises as `RecordStore.read`."""
-        self._catch_up()
-        return self._fold.firing(at)
-
-    def verdicts(self, at: datetime, *, after: datetime | None = None) -> tuple[Verdict, ...]:
-        """A breach for each trigger that a firing alert names ("R4" … "R8"); nothing for the others.
+    def judge(self, verdicts: Sequence[Verdict], closed: datetime | None) -> tuple[Verdict, ...]:
+        """The verdicts with what the alerts say.
 
         Args:
-            after: only alerts that were recorded after this count. An alert fires on for minutes after what it was
-                about is repaired: what was there before the last mitigation is no new breach.
-
-        Raises:
-            As `RecordStore.read`.
+            verdicts: our own. An alert that names one of their triggers makes it a breach where it is none.
+            closed: when a person last closed an incident: what was sent before that is dealt with.
         """
-        fresh = [a for a in self.firing(at) if after is None or a.received > after]
-        return tuple(
-            Verdict(trigger, Outcome.BREACH, f"Alertmanager says that {a.name} fires since {a.starts_at:%H:%M:%S} UTC")
-            for trigger, a in breaches(fresh).items()
-        )
+        if self._fold is None:
+            return tuple(verdicts)
+        for event in self._runs.record.read(after=self._fold.seq, kinds=ALERT_KINDS):
+            self._fold.add(event)
+        self._truncations += self._fold.take_truncations()
+        firing = [a for a in self._fold.firing(self._runs.world.clock.now()) if closed is None or a.received > closed]
+        left_out = [t for t in self._truncations if closed is None or t.at > closed]
+        named = breaches(firing)
+        judged = [_raised(v, named.pop(v.rule)) if v.rule in named else v for v in verdicts]
+        judged += [_raised(Verdict(rule, Outcome.UNKNOWN, ""), alert) for rule, alert in named.items()]
+        others = [a for a in firing if not a.trigger]
+        if others or left_out:
+            judged.append(Verdict(ALERT, Outcome.BREACH, _words(others, left_out)))
+        return tuple(judged)
 
-    def left_out(self) -> tuple[Truncation, ...]:
-        """The messages that left alerts out since this was asked last: each has to page.
 
-        Raises:
-            As `RecordStore.read`.
-        """
-        self._catch_up()
-        return self._fold.take_truncations()
+def _raised(verdict: Verdict, alert: AlertView) -> Verdict:
+    if verdict.outcome is Outcome.BREACH:
+        return verdict
+    ours = f"; seen from here: {verdict.outcome}, {verdict.why}" if verdict.why else ""
+    why = f"alert {alert.name!r} fires since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC{ours}"
+    return replace(verdict, outcome=Outcome.BREACH, why=why)
 
-    def _catch_up(self) -> None:
-        while events := self._record.read(after=self._fold.seq, kinds=ALERT_KINDS, limit=1000):
-            for event in events:
-                self._fold.add(event)
+
+def _words(alerts: Sequence[AlertView], left_out: Sequence[Truncation]) -> str:
+    names = list(dict.fromkeys(repr(a.name) for a in alerts))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    said = [f"{len(alerts)} alerts fire: {', '.join(names[:NAMED])}{more}"] if alerts else []
+    said += [f"a message left {sum(t.left_out for t in left_out)} alerts out"] if left_out else []
+    return "; ".join(said)

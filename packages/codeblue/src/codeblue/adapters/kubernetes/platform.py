@@ -26,15 +26,17 @@ from codeblue.adapters.kubernetes.room import room_for
 from codeblue.adapters.kubernetes.routing import read_routing
 from codeblue.adapters.kubernetes.runnable import Means
 from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_template
-from codeblue.adapters.kubernetes.usage import read_usage
+from codeblue.adapters.kubernetes.usage import OomKills, read_facts, read_usage
 from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
-from codeblue.model.release import Mark, Revision, Template, Workload
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.clock import Clock
-from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
+from codeblue.ports.platform import Overlay, Place, PodFacts, Room, Routing, Usage
 
 #: The surge that replaces all pods at once.
 ALL = "100%"
+#: The kind of a change that ends a pod.
+POD = "pod"
 #: The API's own limit for counts, `leaseTransitions` among them.
 INT32_MAX = 2**31 - 1
 #: How often an epoch is stamped while others write to the Deployment at the same moment.
@@ -55,6 +57,7 @@ class KubernetesPlatform:
     def __init__(self, api: Api, ref: DeploymentRef, clock: Clock, via: Via, *, url: str | None = None) -> None:
         self.api, self.ref, self._clock, self._via, self._url = api, ref, clock, via, url
         self._path = f"/apis/apps/v1/namespaces/{ref.namespace}/deployments/{ref.name}"
+        self._kills = OomKills()
 
     @property
     def target(self) -> str:
@@ -174,23 +177,55 @@ class KubernetesPlatform:
             body=json.dumps([_annotate(MARKS, encode_marks(added(seen.marks, new)))]),
         )
 
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        if pod.uid not in {p.uid for p in seen.live_pods}:
+            return None
+        return Change(
+            kind=POD,
+            target=f"Pod {self.ref.namespace}/{pod.name}, context {self.api.context}",
+            summary=f"evict {pod.name}",
+            precondition=seen.version,
+            body=json.dumps({"name": pod.name, "uid": pod.uid}),
+        )
+
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         tests: list[Json] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": change.precondition},
             {"op": "test", "path": f"/metadata/labels/{_escape(EPOCH)}", "value": str(fence.epoch)},
         ]
-        operations = json.loads(change.body)
+        body = json.loads(change.body)
+        operations: list[Json] = [] if change.kind == POD else body  # tests alone change nothing, and still answer
         try:
             after = await self.api.json_patch(self._path, tests + operations)
         except Conflict:
             await self._lost(fence)
             raise
+        if change.kind == POD:
+            await self._evict(body)
         metadata = after["metadata"]
         return Receipt(
             change=change.summary,
             accepted=f"resourceVersion {metadata['resourceVersion']}, generation {metadata.get('generation')}",
             at=self._clock.now(),
         )
+
+    async def _evict(self, pod: Json) -> None:
+        """End a pod, if a PodDisruptionBudget lets it.
+
+        That our right holds, the patch before it has shown: the eviction itself can only be bound to the pod's uid, so
+        that a late one never ends another pod (B3).
+        """
+        path = f"/api/v1/namespaces/{self.ref.namespace}/pods/{pod['name']}/eviction"
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod["name"], "namespace": self.ref.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod["uid"]}},
+        }
+        try:
+            await self.api.create(path, body)
+        except (NotFound, Conflict):
+            return  # it is gone, or another one has its name: what was wanted
 
     async def stamp_epoch(self, epoch: int) -> None:
         """Write a new lease epoch on the Deployment, so that patches of former epochs are refused from here on.
@@ -237,18 +272,17 @@ class KubernetesPlatform:
         return await room_for(self.api, self.ref.namespace, parse(wanted), replicas)
 
     async def routing(self) -> Routing:
-        raw = await self._deployment()
-        selector = _selector(raw)
-        sets, pods = await asyncio.gather(
-            replica_sets(self.api, self.ref.namespace, raw, selector), self._pods(selector)
-        )
-        own = {s["metadata"]["uid"] for s in sets}  # labels alone can be shared
-        routing = await read_routing(self.api, self.ref, [p for p in pods if live(p) and owner_of(p) in own], self._via)
+        _, pods = await self._own_pods()
+        routing = await read_routing(self.api, self.ref, pods, self._via)
         return replace(routing, service=Place("service", self._url)) if self._url else routing
 
     async def usage(self) -> tuple[Usage, ...] | None:
         raw = await self._deployment()
         return await read_usage(self.api, self.ref.namespace, _selector(raw))
+
+    async def facts(self) -> tuple[PodFacts, ...]:
+        selector, pods = await self._own_pods()
+        return await read_facts(self.api, self.ref.namespace, selector, pods, self._kills)
 
     async def close(self) -> None:
         await self.api.close()
@@ -261,6 +295,16 @@ class KubernetesPlatform:
                 f"There is no {self.target}.",
                 remedy="Check platform.namespace and platform.deployment in the profile.",
             ) from error
+
+    async def _own_pods(self) -> tuple[str, list[Json]]:
+        """The selector, and the live pods of the Deployment's own ReplicaSets: labels alone can be shared."""
+        raw = await self._deployment()
+        selector = _selector(raw)
+        sets, pods = await asyncio.gather(
+            replica_sets(self.api, self.ref.namespace, raw, selector), self._pods(selector)
+        )
+        own = {s["metadata"]["uid"] for s in sets}
+        return selector, [p for p in pods if live(p) and owner_of(p) in own]
 
     async def _pods(self, selector: str) -> list[Json]:
         return await self.api.list_all(f"/api/v1/namespaces/{self.ref.namespace}/pods", labelSelector=selector)

@@ -18,7 +18,7 @@ from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Unreachable
 from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.clock import Clock
-from codeblue.ports.platform import Overlay, Place, Room, Routing, Usage
+from codeblue.ports.platform import Overlay, Place, PodFacts, Room, Routing, Usage
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class LocalPlatform:
         """See `Platform.observe`. A report that the controller did not write just now is no observation."""
         status = await self._status()
         state = await self._call(lambda: store.load(self._layout))
-        pods = tuple(_pod(p) for p in status.pods)
+        pods = tuple(_pod(p, ends=p.uid in state.replaced) for p in status.pods)
         live = [p for p in pods if not p.terminating]
         return Workload(
             name=state.name,
@@ -108,6 +108,12 @@ class LocalPlatform:
         summary = ", ".join(f"{release[:10]} is {mark.standing}" for release, mark in new.items())
         return self._change("marks", summary, seen, {"marks": marks_to(new)})
 
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        """See `Platform.replace_pod`: another replica is started first, as in a rollout."""
+        if pod.uid not in {p.uid for p in seen.live_pods}:
+            return None
+        return self._change("pod", f"replace {pod.name}", seen, {"replace": pod.uid})
+
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """See `Platform.apply`. Epoch and version are tested under the lock of the state that the change goes into."""
         at = self._clock.now()
@@ -157,6 +163,13 @@ class LocalPlatform:
             if sizes[p.name]
         )
 
+    async def facts(self) -> tuple[PodFacts, ...]:
+        """See `Platform.facts`. There is no limit of memory here, and a process that was killed does not show by whom:
+        both are unknown."""
+        live = [p for p in (await self._status()).pods if not p.terminating]
+        sizes = await self._call(lambda: {p.name: proc.memory_bytes(proc.tree(p.pid)) for p in live if p.pid})
+        return tuple(PodFacts(p.name, p.restarts, memory_bytes=sizes.get(p.name) or None) for p in live)
+
     async def close(self) -> None:
         """See `Platform.close`; there is nothing to release."""
 
@@ -192,7 +205,7 @@ class LocalPlatform:
             raise Unreachable(f"{self.target} did not answer within {CALL_S:g} s.") from error
 
 
-def _pod(status: PodStatus) -> Pod:
+def _pod(status: PodStatus, *, ends: bool) -> Pod:
     return Pod(
         name=status.name,
         uid=status.uid,
@@ -200,7 +213,7 @@ def _pod(status: PodStatus) -> Pod:
         release=status.release,
         images=status.images,
         ready=status.ready,
-        terminating=status.terminating,
+        terminating=status.terminating or ends,
         restarts=status.restarts,
         trouble=status.trouble,
         running_since=status.running_since,

@@ -315,11 +315,57 @@ class PlatformContract(PlatformFixtures):
             assert {u.pod for u in usage} <= live
             assert all(u.cpu_cores >= 0 and u.memory_bytes > 0 for u in usage)
 
+    @pytest.mark.req("R7")
+    async def test_facts_are_of_all_live_pods_and_what_is_unknown_is_none(
+        self, platform: Platform, settled: Settled
+    ) -> None:
+        live = {p.name: p for p in (await settled()).live_pods}
+        facts = await platform.facts()
+        assert sorted(f.pod for f in facts) == sorted(live)
+        for fact in facts:
+            assert fact.restarts == live[fact.pod].restarts
+            assert fact.oom_kills is None or fact.oom_kills >= 0
+            assert fact.memory_bytes is None or fact.memory_bytes > 0
+            assert fact.memory_limit is None or fact.memory_limit > 0
+
     async def test_room_comes_with_its_arithmetic(self, platform: Platform, settled: Settled) -> None:
         seen = await settled()
         room = await platform.room(seen.template, seen.desired)
         assert room.fits in (True, False, None)
         assert room.why
+
+    @pytest.mark.req("R7")
+    async def test_one_pod_is_replaced_by_another_of_the_same_template(
+        self, platform: Platform, settled: Settled, fence: NewFence
+    ) -> None:
+        right = await fence()
+        before = await settled()
+        ill = before.live_pods[0]
+        change = platform.replace_pod(before, ill)
+        assert change is not None and ill.name in change.summary
+        await apply_fresh(platform, lambda seen: platform.replace_pod(seen, ill), right)
+        seen = await platform.observe()
+        assert ill.uid not in {p.uid for p in seen.live_pods}, "it is on its way out at once"
+        assert platform.replace_pod(seen, ill) is None
+        after = await settled()
+        assert_settled(after)
+        assert after.template == before.template
+        assert after.generation == before.generation
+        stayed = {p.uid for p in before.live_pods} - {ill.uid}
+        assert stayed <= {p.uid for p in after.live_pods}, "the others were left alone"
+
+    @pytest.mark.req("R7", "B3")
+    async def test_a_former_holder_ends_no_pod(
+        self, platform: Platform, other: Platform, settled: Settled, fence: NewFence
+    ) -> None:
+        old = await fence()
+        await fence()
+        before = await settled()
+        change = platform.replace_pod(before, before.live_pods[0])
+        assert change is not None
+        with pytest.raises(LeaseLost):
+            await platform.apply(change, old)
+        assert {p.uid for p in (await other.observe()).live_pods} == {p.uid for p in before.live_pods}
 
     # -- trouble
 
