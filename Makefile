@@ -42,7 +42,7 @@ check: venv ## lint, types (of all but the tests), layers, shell scripts
 
 .PHONY: test
 test: venv ## all tests that need no cluster
-	@tools/packages postgresql prometheus prometheus-alertmanager redis-server shellcheck
+	@tools/packages libfaketime postgresql prometheus prometheus-alertmanager redis-server shellcheck
 	@testbed/mongodb/build >/dev/null
 	$(BIN)/pytest $(TESTS) --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
 

@@ -1,7 +1,8 @@
-"""Notes of every test which ids it proves and how it ended, for `make requirements`."""
+"""Notes of every test which ids it proves and how it ended, for `make requirements`; what all tests stand on."""
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,13 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parent.parent / ".cache" / "results"
+
+
+def pytest_configure() -> None:
+    """What a nohup or a background shell before pytest ignores, every child of ours would ignore too."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """The loop: every cycle is one sentence, and this is what it says and does."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,14 +9,14 @@ from tests.unit.profile.faults import LOCAL
 from tests.unit.world import PERSON, Lab
 
 from codeblue.engine.runs import make_plan
-from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
+from codeblue.model.errors import Forbidden, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
-from codeblue.model.health import Outcome
 from codeblue.model.release import Standing
 from codeblue.profile.load import load_text
-from codeblue.record.chain import broken_at
+from codeblue.record.chain import broken_at, plain
 from codeblue.record.incidents import IncidentView, fold_incidents
 from codeblue.record.runs import RunState
+from codeblue.rules.decision import decide_declared
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.recovery import Request as VerifyRequest
 from codeblue.testing.memory_cluster import Behaviour, memory_template
@@ -35,8 +36,8 @@ V1, V2 = memory_template("1.0"), memory_template("2.0")
 class Bench(Lab):
     """The loop on virtual time; runs are executed when a test says so, as the engine would."""
 
-    def __init__(self, mode: str = "act") -> None:
-        super().__init__(PROFILE.format(mode=mode))
+    def __init__(self, mode: str = "act", more: str = "") -> None:
+        super().__init__(PROFILE.format(mode=mode) + more)
         self.watch = Watch(self.runs, self)
 
     async def cycle(self) -> str:
@@ -256,7 +257,7 @@ async def test_a_rollback_is_verified_then_the_incident_is_mitigated_and_reporte
     assert incident.state == "mitigated"
     text = bench.reports.texts[incident.id]
     assert f"# Incident {incident.id}" in text
-    assert "| State | mitigated |" in text
+    assert "**Mitigated. The recovery was verified" in text
     assert incident.report == f"memory://{incident.id}.md"
     assert bench.count("run.requested") == 3
     assert broken_at(bench.record.events) is None
@@ -347,7 +348,7 @@ async def test_a_rollback_that_failed_is_not_tried_again_and_the_incident_stays_
         f"incident {incident.id} is open, and quick_rollback {rollback.id} failed: a person has to decide"
     }
     assert incident.state == "open"
-    assert "| State | open |" in bench.reports.texts[incident.id]
+    assert "**Open: quick rollback ended as failed." in bench.reports.texts[incident.id]
     assert len([c for c in bench.cluster.accepted if c.kind == "template"]) == 1
     assert bench.count("run.requested") == 2
 
@@ -377,8 +378,8 @@ async def test_a_known_good_release_that_fails_is_for_people(bench: Bench) -> No
     sentences = await bench.story(6)
     incident = bench.incident
     for sentence in sentences[3:]:
-        assert sentence.startswith(f"incident {incident.id}: no rollback: no recent change can be the cause: ")
-        assert "; nobody is paged by this version: a person must decide; trigger: R4: " in sentence
+        assert sentence.startswith(f"incident {incident.id}: no change: no recent change can be the cause: ")
+        assert "; trigger: R4: " in sentence
     assert bench.count("incident.decided") == 1
     assert bench.count("run.requested") == 0
     bench.sick("2.0", 200)
@@ -443,12 +444,12 @@ async def test_a_second_bad_release_within_the_cooldown_is_paged_and_after_it_ro
     await bench.deploy("3.0", settle_s=20.0)
     bench.sick("3.0")
     sentences = await bench.story(5)
-    assert "no rollback: cooldown: the last automatic rollback ended" in sentences[3]
+    assert "no change: cooldown: the last automatic rollback ended" in sentences[3]
     assert len(bench.incidents) == 2
     while "rolling back" not in sentences[-1]:
         sentences += await bench.story(1)
         assert len(sentences) < 80
-    ended = bench.watch.past_rollbacks()[0]
+    ended = bench.watch.incidents.past_rollbacks()[0].ended
     assert (bench.clock.now() - ended).total_seconds() >= 600
     assert bench.count("incident.decided") == 3
 
@@ -535,4 +536,137 @@ async def test_without_a_service_a_ready_pod_is_the_sign_of_life(bench: Bench) -
     bench.cluster.behave("1.0", Behaviour(ready_after_s=None))
     await bench.cycles(3)
     assert "4 consecutive failures > 3: 0 of 3 pods are ready" in await bench.cycle()
-    assert bench.watch.rounds[-1].outcome is Outcome.BREACH
+
+
+def declare(bench: Bench, trigger: str) -> str:
+    """What `codeblue incident declare` leaves."""
+    data = {"severity": "SEV1", "trigger": trigger, "why": "seen by a person", "began": bench.clock.now().isoformat()}
+    bench.record.append(Draft("incident.opened", PERSON, data, incident="inc-declared"))
+    decision = decide_declared(trigger, bench.clock.now())
+    decided = {**plain(decision), "sentence": decision.sentence}
+    bench.record.append(Draft("incident.decided", PERSON, decided, incident="inc-declared"))
+    return "inc-declared"
+
+
+@pytest.mark.req("R9")
+async def test_a_declared_incident_freezes_every_change_until_a_person_closes_it(bench: Bench) -> None:
+    await bench.bad_release()
+    id_ = declare(bench, "regulatory")
+    sentences = await bench.cycles(8)
+    assert any("asks to roll back" in s for s in sentences)
+    [run] = bench.runs.unfinished()
+    waits = asyncio.create_task(bench.execute(run.id))
+    assert "waits for an approval" in (await bench.cycles(2))[-1]
+    assert bench.cluster.accepted == []
+    plan = await make_plan("quick_rollback", Request(), bench.world)
+    with pytest.raises(Refused, match="waits for an approval"):
+        bench.runs.request(plan, actor=PERSON, reason="by hand")
+    assert next(i for i in bench.incidents if i.id == id_).state == "open", "health closes no declared incident"
+    bench.record.append(Draft("incident.resolved", PERSON, {"reason": "cleared"}, incident=id_))
+    bench.record.append(Draft("run.abort_requested", PERSON, {}, run=run.id))
+    assert (await waits).state is RunState.ABORTED
+    assert not bench.watch.incidents.frozen()
+
+
+@pytest.mark.req("R1b")
+async def test_a_scale_down_is_no_outage_until_it_lasts_too_long(bench: Bench) -> None:
+    bench.cluster.scale(0)
+    await bench.clock.sleep(5)
+    sentences = await bench.cycles(20)
+    until = "no trigger counts until 2026-01-05 04:15:05 UTC"
+    assert sentences[-1] == f"inhibited: scale-down by watch: api has 0 replicas by its own specification; {until}"
+    assert bench.incidents == []
+    bench.watch = Watch(bench.runs, bench)  # a daemon that is started anew knows it as well
+    await bench.clock.sleep(3600 - 205)
+    assert "no trigger counts" in await bench.cycle()
+    assert bench.incidents == []
+    await bench.cycles(2)
+    assert bench.incident.trigger == "inhibition"
+    assert "expired 5 s ago at 2026-01-05 04:15:05 UTC and was not released" in bench.incident.why
+    await bench.story(10)
+    assert [r.runbook for r in bench.runs.unfinished()] == []
+    assert bench.cluster.accepted == [], "no release would serve with 0 replicas"
+    bench.cluster.scale(3)
+    await bench.story(10)
+    assert bench.incident.state == "mitigated"
+    assert [e.data["kind"] for e in bench.events("inhibition.released")] == ["scale-down"]
+
+
+@pytest.mark.req("R1b")
+async def test_what_a_person_inhibits_fires_not_and_is_released(bench: Bench) -> None:
+    await bench.bad_release()
+    expires = (bench.clock.now() + timedelta(minutes=5)).isoformat()
+    data = {"kind": "declared", "why": "a load test", "expires": expires}
+    bench.record.append(Draft("inhibition.begun", PERSON, data))
+    sentences = await bench.cycles(8)
+    assert all(f"inhibited: declared by {PERSON}: a load test" in s for s in sentences)
+    assert bench.incidents == []
+    bench.record.append(Draft("inhibition.released", PERSON, {"kind": "declared", "why": "by hand"}))
+    assert "rolling back" in await bench.cycle()
+
+
+@pytest.mark.req("B5")
+async def test_without_signals_people_are_told_once_and_nothing_changes(bench: Bench) -> None:
+    bench.signals.unknown = {"prometheus": "connection refused"}
+    sentences = await bench.story(30)
+    assert bench.incidents == []
+    assert all(s.startswith("ok: ") for s in sentences)
+    await bench.story(30)
+    assert bench.incident.trigger == "signals"
+    assert bench.incident.why == "nothing from prometheus for 301 s > 300 s: connection refused"
+    assert bench.incident.state == "open"
+    assert bench.cluster.accepted == []
+    bench.signals.unknown = {}
+    await bench.story(10)
+    assert bench.incident.state == "mitigated"
+
+
+@pytest.mark.req("B5")
+async def test_a_release_that_is_bad_while_the_signals_are_away_is_rolled_back(bench: Bench) -> None:
+    bench.signals.unknown = {"prometheus": "connection refused"}
+    await bench.story(40)
+    assert bench.incident.trigger == "signals"
+    await bench.bad_release()
+    await bench.story(8)
+    assert [c.kind for c in bench.cluster.accepted] == ["template"]
+    decision = bench.incidents[0].decision
+    assert decision is not None
+    assert decision["action"] == "rollback"
+
+
+def alerted(bench: Bench, name: str, trigger: str = "", kind: str = "alert.received") -> None:
+    """What the endpoint records of one alert."""
+    data = {"fingerprint": name, "starts_at": bench.clock.now().isoformat(), "alertname": name, "severity": "critical"}
+    data |= {"trigger": trigger, "namespace": "", "deployment": "", "pod": ""}
+    bench.record.append(Draft(kind, "alertmanager", data))
+
+
+@pytest.fixture
+def listening() -> Bench:
+    return Bench(more="api: {alerts_token: {env: TOKEN}}\n")
+
+
+@pytest.mark.req("R5")
+async def test_an_alert_that_names_a_trigger_counts_as_its_breach(listening: Bench) -> None:
+    listening.good("1.0")
+    await listening.deploy("2.0", settle_s=20.0)
+    await listening.cycles(2)
+    alerted(listening, "CodeBlueErrorRate", "R4")
+    sentence = await listening.cycle()
+    assert "rolling back" in sentence
+    assert "alert 'CodeBlueErrorRate' fires since 2026-01-05" in sentence
+    assert "seen from here: ok, 0 consecutive failures" in sentence
+
+
+async def test_another_alert_is_for_people_and_ends_with_its_being_closed(listening: Bench) -> None:
+    alerted(listening, "<script>{{7*7}}")
+    await listening.story(5)
+    assert (listening.incident.trigger, listening.incident.state) == ("alert", "open")
+    assert listening.incident.why == "1 alerts fire: '<script>{{7*7}}'"
+    assert listening.cluster.accepted == []
+    listening.record.append(Draft("incident.resolved", PERSON, {"reason": "r"}, incident=listening.incident.id))
+    await listening.story(10)
+    assert len(listening.incidents) == 1
+    alerted(listening, "Another")
+    await listening.story(2)
+    assert len(listening.incidents) == 2

@@ -40,7 +40,7 @@ def plain(text: str) -> object:
 
 
 def test_the_shipped_schema_is_up_to_date() -> None:
-    """Else: python -m codeblue.profile.schema > packages/codeblue/src/codeblue/profile/codeblue.schema.json"""
+    """Else: tools/render_profile.py"""
     assert schema.shipped() == schema.generated()
 
 
@@ -87,7 +87,7 @@ def test_defaults_of_the_schema_are_those_of_the_model() -> None:
 
 
 def test_the_reference_page_is_up_to_date() -> None:
-    """Else: python -m codeblue.profile.schema --reference, between the marks of docs/profile.md."""
+    """Else: tools/render_profile.py"""
     page = DOC.read_text(encoding="utf-8")
     _, _, rest = page.partition("<!-- reference: generated -->\n")
     table, _, _ = rest.partition("<!-- end of reference -->")

@@ -3,6 +3,13 @@
 from importlib import resources
 
 PEOPLE = ("on_call", "devops_lead", "ai_team", "security", "clinical_lead", "cto", "clinical_director", "ceo", "cmo")
+PAGES = """
+pages:
+  slack_webhook: {file: /run/secrets/slack-webhook}
+  pagerduty_routing_key: {env: PAGERDUTY_ROUTING_KEY}
+  inbox: ./pages
+  order: [pagerduty, slack]
+"""
 EXAMPLES = ("kubernetes.yaml", "local.yaml", "full.yaml")
 
 
@@ -17,4 +24,4 @@ def full() -> str:
         f'  {role}: {{name: Ada Berg {role}, phone: "+2106831752{n}", email: {role}@hospital.org}}\n'
         for n, role in enumerate(PEOPLE)
     )
-    return example("full.yaml") + "\ncontacts:\n" + people
+    return example("full.yaml") + PAGES + "contacts:\n" + people

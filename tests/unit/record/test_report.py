@@ -161,7 +161,7 @@ def test_an_incident_that_is_not_there_is_a_key_error() -> None:
     [
         ("rollback", "observe", "would have rolled back (mode observe): nothing was changed: R4: 4 > 3"),
         ("rollback", "ask", "rollback once a person approves (mode ask): R4: 4 > 3"),
-        ("page_only", "act", "no rollback: R4: 4 > 3; a person must decide"),
+        ("page_only", "act", "no change: R4: 4 > 3; a person must decide"),
     ],
 )
 def test_a_decision_is_never_told_as_if_it_were_done(action: str, mode: str, said: str) -> None:

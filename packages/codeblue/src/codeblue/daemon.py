@@ -2,16 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from codeblue.engine.crashpoint import hangpoint
 from codeblue.engine.engine import Engine
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
 from codeblue.engine.state import Owner
 from codeblue.model.errors import CodeBlueError, LeaseHeld, LeaseLost, Temporary
+from codeblue.ports.dead_man import DeadMan
+from codeblue.watch.announcer import Announcer
 from codeblue.watch.loop import Watch
-from codeblue.wiring import App, engine_database, holder_name
+from codeblue.watch.pager import TICK_S, Pager
+from codeblue.watch.pulse import Heart
+from codeblue.watch.watchdog import Watchdog
+from codeblue.wiring import App, engine_database, holder_name, open_channels, open_status_page
 
 #: How often stored commands (a requested run, an approval) are looked for.
 COMMANDS_EVERY_S = 0.3
@@ -25,12 +31,25 @@ class Daemon:
     Args:
         say: gets every sentence: of a cycle of the loop, or of a change of role.
         stand_down: called when the lease was lost; must end the process.
+        heart: beaten in every cycle, also while standing by; others in this process read it.
+        dead_man: who outside gets our signs of life.
     """
 
-    def __init__(self, app: App, say: Callable[[str], None], stand_down: Callable[[CodeBlueError], None]) -> None:
+    def __init__(
+        self,
+        app: App,
+        say: Callable[[str], None],
+        stand_down: Callable[[CodeBlueError], None],
+        *,
+        heart: Heart | None = None,
+        dead_man: DeadMan | None = None,
+    ) -> None:
         self._app, self._say, self._die = app, say, stand_down
+        self._heart, self._dead_man = heart or Heart(app.clock), dead_man
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self._runs = Runs(app.record, app.world, self._keeper.fence)
+        self._channels = open_channels(app.profile, app.record)  # a missing secret is said now, not in an emergency
+        self._status_page = open_status_page(app.profile)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; then the lease is free at once, and the last sentence says so.
@@ -47,17 +66,31 @@ class Daemon:
                 f"Another process owns {self._app.state.path} ({owner.holder if owner else 'unknown'}).",
                 remedy="Let it end, or give this daemon a state.directory of its own.",
             ) from None
-        acted = await self._become_holder(me.holder, former.holder if former else "", stop)
-        if acted:
-            self._app.state.become(replace(me, kind="serve"))
-            await self._serve(stop)
+        watchdog = asyncio.create_task(self._signs_of_life(stop))
+        try:
+            acted = await self._become_holder(me.holder, former.holder if former else "", stop)
+            if acted:
+                self._app.state.become(replace(me, kind="serve"))
+                await self._serve(stop)
+        finally:
+            watchdog.cancel()
         await self._keeper.release()
         self._app.state.disown()
         self._say("stopped: the lease is free" if acted else "stopped while standing by")
 
+    async def _signs_of_life(self, stop: asyncio.Event) -> None:
+        if self._dead_man is None:
+            return
+        every_s, silent_after_s = self._app.profile.watchdog.every, self._app.profile.watchdog.silent_after
+        watchdog = Watchdog(
+            self._dead_man, self._heart, self._app.clock, every_s=every_s, silent_after_s=silent_after_s, say=self._say
+        )
+        await watchdog.run(stop)
+
     async def _become_holder(self, holder: str, predecessor: str, stop: asyncio.Event) -> bool:
         said = ""
         while not stop.is_set():
+            begun = self._app.clock.monotonic()
             try:
                 fence = await self._keeper.acquire(holder, predecessor=predecessor)
             except LeaseHeld:
@@ -67,7 +100,9 @@ class Daemon:
                 sentence = f"standing by: {error.message}"
             else:
                 self._say(f"acting on {self._app.profile.service} as {fence.holder}, epoch {fence.epoch}")
+                self._beat(f"acting as {fence.holder}", begun, acting=True)
                 return True
+            self._beat(sentence, begun, acting=False)
             if sentence != said:
                 self._say(sentence)
                 said = sentence
@@ -77,7 +112,7 @@ class Daemon:
     async def _serve(self, stop: asyncio.Event) -> None:
         engine = Engine(self._runs, self._keeper, engine_database(self._app.profile), self._stand_down)
         engine.launch()
-        await asyncio.gather(self._commands(engine, stop), self._watch(stop))
+        await asyncio.gather(self._commands(engine, stop), self._watch(stop), self._people(stop), self._public(stop))
 
     async def _commands(self, engine: Engine, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -93,15 +128,58 @@ class Daemon:
         while not stop.is_set():
             begun = self._app.clock.monotonic()
             pace_s = interval_s
+            await hangpoint("watch.cycle")
             try:
-                self._say(await watch.cycle())
+                sentence = await watch.cycle()
+                self._say(sentence)
                 pace_s = min(1.0, interval_s) if self._runs.unfinished() else interval_s
             except LeaseLost as error:
+                sentence = f"the lease is lost: {error.message}"
                 await self._stand_down(error)
             except CodeBlueError as error:
                 # nothing was decided and nothing recorded in this cycle; the next one looks again
-                self._say(f"unknown: {error.message}; nothing follows from that")
+                sentence = f"unknown: {error.message}; nothing follows from that"
+                self._say(sentence)
+            self._beat(sentence, begun, acting=True)
             await _pause(stop, pace_s - (self._app.clock.monotonic() - begun))
+
+    async def _people(self, stop: asyncio.Event) -> None:
+        """Page people, whatever else goes on: what a channel or the platform does must not hold it up."""
+        if not self._channels:
+            return
+        app = self._app
+        pager = Pager(app.record, self._channels, app.profile, app.clock, self._keeper.fence)
+        await self._ticking("pager", pager.cycle, "nobody can be paged in this cycle", stop)
+        await pager.close()
+
+    async def _public(self, stop: asyncio.Event) -> None:
+        """Keep the status page true."""
+        if self._status_page is None:
+            return
+        app = self._app
+        announcer = Announcer(app.record, self._status_page, app.profile, app.clock, self._keeper.fence)
+        await self._ticking("status page", announcer.cycle, "the public cannot be told anything in this cycle", stop)
+        await announcer.close()
+
+    async def _ticking(self, name: str, cycle: Callable[[], Awaitable[str]], failing: str, stop: asyncio.Event) -> None:
+        """Cycles of a loop until `stop` is set; its sentence is said when it is another one than before."""
+        said = ""
+        while not stop.is_set():
+            begun = self._app.clock.monotonic()
+            try:
+                sentence = await cycle()
+            except LeaseLost as error:
+                await self._stand_down(error)
+                return
+            except CodeBlueError as error:
+                sentence = f"{failing}: {error.message}"
+            if sentence != said:
+                self._say(f"{name}: {sentence}")
+                said = sentence
+            await _pause(stop, TICK_S - (self._app.clock.monotonic() - begun))
+
+    def _beat(self, sentence: str, begun: float, *, acting: bool) -> None:
+        self._heart.beat(sentence, took_s=self._app.clock.monotonic() - begun, acting=acting)
 
     async def _stand_down(self, error: CodeBlueError) -> None:
         self._die(error)

@@ -4,24 +4,32 @@ what it needs: start-up is part of an emergency."""
 import os
 import socket
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from codeblue.adapters.clock import SystemClock
+from codeblue.model.errors import UsageError
+from codeblue.model.incident import Role
+from codeblue.model.secret import Secret
+from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
+from codeblue.ports.dead_man import DeadMan
 from codeblue.ports.lease import Lease
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
 from codeblue.ports.queries import Queries
 from codeblue.ports.record import RecordStore
 from codeblue.ports.signals import Signals
+from codeblue.ports.status_page import StatusPage
 
 if TYPE_CHECKING:
     from codeblue.adapters.signals.prometheus import PrometheusSignals
     from codeblue.adapters.signals.series import Vocabulary
     from codeblue.engine.state import StateDirectory
     from codeblue.model.target import Target
+    from codeblue.profile.channels import Pages
     from codeblue.profile.model import Profile
     from codeblue.profile.platform import Kubernetes, Local
     from codeblue.runbooks.step import World
@@ -66,6 +74,105 @@ def open_app(profile: "Profile") -> App:
     signals = _signals(profile, platform, prober, clock)
     world = World(platform, prober, signals, commands, record, reports, clock, profile)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
+
+
+def open_channels(profile: "Profile", record: RecordStore | None = None) -> tuple[Channel, ...]:
+    """The channels that people are paged on, in the order of the profile; none of them is connected yet.
+
+    Args:
+        record: lets PagerDuty settle what an earlier process paged again; without it only the first page of each level.
+
+    Raises:
+        UsageError: a secret that one of them needs is missing, or holds something else.
+    """
+    from codeblue.profile.people import configured
+
+    if profile.pages is None:
+        return ()
+    return tuple(_channel(profile.pages, profile.service, name, record) for name in configured(profile.pages))
+
+
+def _channel(pages: "Pages", service: str, name: str, record: RecordStore | None) -> Channel:
+    match name:
+        case "inbox" if pages.inbox is not None:
+            from codeblue.adapters.inbox import Inbox
+
+            return Inbox(pages.inbox)
+        case "pagerduty":
+            return _pagerduty(pages, service, record)
+        case "slack":
+            return _slack(pages)
+        case "apprise" if pages.apprise is not None:
+            from codeblue.adapters.apprise_channel import AppriseChannel
+
+            texts = {Role(r): ref.resolve(f"pages.apprise.{r}") for r, ref in pages.apprise.items()}
+            return AppriseChannel({role: _lines(text) for role, text in texts.items()})
+    raise UsageError(f"pages: there is no channel {name} in this version", remedy="delete its keys from pages")
+
+
+def _lines(text: Secret) -> list[Secret]:
+    return [Secret(line.strip()) for line in text.reveal().splitlines() if line.strip()]
+
+
+def _pagerduty(pages: "Pages", service: str, record: RecordStore | None) -> Channel:
+    from codeblue.adapters.pagerduty import BASE, PagerDutyChannel
+
+    given, short = pages.pagerduty, pages.pagerduty_routing_key
+    shared = short.resolve("pages.pagerduty_routing_key") if short is not None else None
+    own: dict[Role, Secret] = {}
+    if given is not None:
+        shared = given.routing_key.resolve("pages.pagerduty.routing_key") if given.routing_key is not None else None
+        own = {Role(r): ref.resolve(f"pages.pagerduty.roles.{r}") for r, ref in given.roles.items()}
+    keys = ({} if shared is None else dict.fromkeys(Role, shared)) | own
+    sent = partial(_paged_on, record, PagerDutyChannel.name) if record is not None else None
+    return PagerDutyChannel(keys, service, base=BASE if given is None else given.api, sent=sent)
+
+
+def _slack(pages: "Pages") -> Channel:
+    from codeblue.adapters.slack import SlackChannel
+
+    given, short = pages.slack, pages.slack_webhook
+    if given is None:
+        return SlackChannel(webhook=short.resolve("pages.slack_webhook") if short is not None else None)
+    return SlackChannel(
+        token=given.token.resolve("pages.slack.token") if given.token is not None else None,
+        channel=given.channel or "",
+        webhook=given.webhook.resolve("pages.slack.webhook") if given.webhook is not None else None,
+        roles=None if given.roles is None else [Role(r) for r in given.roles],
+        base=given.api,
+    )
+
+
+def _paged_on(record: RecordStore, channel: str, incident: str) -> list[str]:
+    """The keys by which a provider knows the pages of an incident that were meant for it."""
+    from codeblue.model.reply import level_key
+
+    meant = [e.data for e in record.read(incident=incident, kinds=("page.intended",))]
+    return [level_key(incident, d["level"], d["cycle"]) for d in meant if d["channel"] == channel]
+
+
+def open_status_page(profile: "Profile") -> StatusPage | None:
+    """The public status page; None where the profile has none. Raises UsageError: its key is missing."""
+    given = profile.status_page
+    if given is None:
+        return None
+    from codeblue.adapters.statuspage import Statuspage
+
+    return Statuspage(
+        given.page,
+        given.api_key.resolve("status_page.api_key"),
+        title=given.title,
+        service=profile.service,
+        components=given.components,
+        affected=given.affected,
+        impact=given.impact,
+        base=given.api,
+    )
+
+
+def system_clock() -> Clock:
+    """The machine's own clocks."""
+    return SystemClock()
 
 
 def open_record(profile: "Profile") -> RecordStore:
@@ -132,6 +239,15 @@ def engine_database(profile: "Profile") -> str:
     url = profile.state.database.resolve().reveal()
     scheme, separator, rest = url.partition("://")
     return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def dead_man_of(profile: "Profile") -> DeadMan | None:
+    """Who outside watches us; None where the profile names nobody. Raises UsageError: the reference leads nowhere."""
+    if profile.watchdog.url is None:
+        return None
+    from codeblue.adapters.dead_man import HttpDeadMan
+
+    return HttpDeadMan(profile.watchdog.url.resolve("watchdog.url"))
 
 
 def holder_name() -> str:
@@ -204,12 +320,17 @@ def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Cloc
     sources: dict[str, Signals] = {}
     match profile.signal_source:
         case "scrape":
-            from codeblue.adapters.signals.scrape import ScrapedSignals
-
-            path, limit_s = profile.contract.metrics or "/metrics", profile.signals.timeout
-            sources["scrape"] = ScrapedSignals(prober, path, _vocabulary(profile), clock, timeout_s=limit_s)
+            sources["scrape"] = _scraped(profile, prober, clock, profile.signals.timeout)
         case "prometheus":
-            sources["prometheus"] = _prometheus(profile, clock)
+            if profile.contract.metrics is not None:
+                from codeblue.adapters.signals.fallback import FallbackSignals
+
+                # both within the limit of one look
+                half_s = profile.signals.timeout / 2
+                first, second = _prometheus(profile, clock, half_s), _scraped(profile, prober, clock, half_s)
+                sources["prometheus"] = FallbackSignals(first, second)
+            else:
+                sources["prometheus"] = _prometheus(profile, clock)
         case "none":
             pass
         case never:
@@ -218,12 +339,20 @@ def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Cloc
     return MergedSignals(sources, clock, timeout_s=profile.signals.timeout)
 
 
-def _prometheus(profile: "Profile", clock: Clock) -> "PrometheusSignals":
+def _scraped(profile: "Profile", prober: Prober, clock: Clock, timeout_s: float) -> Signals:
+    from codeblue.adapters.signals.scrape import ScrapedSignals
+
+    path = profile.contract.metrics or "/metrics"
+    return ScrapedSignals(prober, path, _vocabulary(profile), clock, timeout_s=timeout_s)
+
+
+def _prometheus(profile: "Profile", clock: Clock, timeout_s: float | None = None) -> "PrometheusSignals":
     from codeblue.adapters.signals.prometheus import PrometheusSignals
 
-    at, limit_s = profile.signals.prometheus, profile.signals.timeout
+    at = profile.signals.prometheus
     if at is None:
         raise ValueError("signals.prometheus")  # the profile's validation has refused that
+    limit_s = profile.signals.timeout if timeout_s is None else timeout_s
     return PrometheusSignals(at, profile.service, _vocabulary(profile), clock, timeout_s=limit_s)
 
 

@@ -1,4 +1,4 @@
-"""Incident reports as Markdown files in a directory: keeps `ports.reports.Reports`."""
+"""Incident reports as files in a directory: keeps `ports.reports.Reports`."""
 
 import hashlib
 import os
@@ -7,30 +7,29 @@ from pathlib import Path
 
 from codeblue.model.errors import Refused, Unreachable
 from codeblue.model.ids import is_id
-from codeblue.ports.reports import Kept
+from codeblue.ports.reports import Form, Kept
 
 
 class ReportDirectory:
-    """One file an incident, named by its id alone (D51), written beside and then renamed."""
+    """One file an incident and form, named by the incident's id alone (D51), written beside and then renamed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def save(self, incident: str, text: str) -> Kept:
-        path = self._path(incident)
+    def save(self, incident: str, form: Form, text: str) -> Kept:
+        path = self._path(incident, form)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._directory, delete=False, encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(path)
+            _replace(path, text.encode())
         except OSError as error:
             raise _unreachable(path, "written", error) from error
-        return Kept(str(path), hashlib.sha256(text.encode()).hexdigest())
+        kept = self.find(incident, form)
+        if kept is None:
+            raise Unreachable(f"The report {path} is not there after it was written.", remedy=_REMEDY)
+        return kept
 
-    def find(self, incident: str) -> Kept | None:
-        path = self._path(incident)
+    def find(self, incident: str, form: Form) -> Kept | None:
+        path = self._path(incident, form)
         try:
             return Kept(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
         except FileNotFoundError:
@@ -38,14 +37,28 @@ class ReportDirectory:
         except OSError as error:
             raise _unreachable(path, "read", error) from error
 
-    def _path(self, incident: str) -> Path:
+    def _path(self, incident: str, form: Form) -> Path:
         if not is_id(incident):
             raise Refused(f"{incident!r} is no id of an incident.", remedy="`codeblue incident list` shows them.")
-        return self._directory / f"{incident}.md"
+        return self._directory / f"{incident}.{form.value}"
+
+
+_REMEDY = "Free the disk or set report.directory; then `codeblue incident report`."
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside and rename: whoever reads finds the old file or the new one. Raises OSError, and leaves no rest."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except OSError:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 def _unreachable(path: Path, what: str, error: OSError) -> Unreachable:
-    return Unreachable(
-        f"The report {path} could not be {what}: {error.strerror}.",
-        remedy="Free the disk or set report.directory; then `codeblue incident report`.",
-    )
+    return Unreachable(f"The report {path} could not be {what}: {error.strerror}.", remedy=_REMEDY)

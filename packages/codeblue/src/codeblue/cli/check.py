@@ -22,7 +22,7 @@ _SIGNS = {"ok": "✓", "no": "✗", "unknown": "?", "skipped": "–"}
 def check(*, live: Annotated[bool, Parameter(negative="")] = False, common: Common = _DEFAULT) -> int:
     """Check the profile; with --live also whether Code Blue could act now. Changes nothing.
 
-    It warns of what the profile says and this version does not do: nobody is paged.
+    It warns of what the profile says and this version does not do, and where nobody is paged.
 
     Exit 0 when all is well, also where there is nothing to roll back to because the release in force is known-good;
     2 for a faulty profile; 3 when a procedure would be refused now; 4 when something did not answer; 1 when every

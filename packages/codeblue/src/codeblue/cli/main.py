@@ -20,7 +20,12 @@ VERBS = {
     "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
-    "incident": ("codeblue.cli.incident:app", "List, show, note and resolve incidents; write reports."),
+    "incident": ("codeblue.cli.incident:app", "Declare, show, acknowledge, escalate, close incidents."),
+    "page": ("codeblue.cli.page:app", "Send a test page: does it reach a person?"),
+    "inhibit": ("codeblue.cli.inhibit:app", "Let no trigger fire for a while; end that."),
+    "explain": ("codeblue.cli.explain:explain", "Why it was decided so: the arithmetic of a decision."),
+    "rules": ("codeblue.cli.rules:app", "Replay recorded series against the profile's triggers."),
+    "export": ("codeblue.cli.export:app", "The triggers as alerting rules of Prometheus."),
     "local": ("codeblue.cli.local:app", "Run a service on this machine: start, deploy, stop."),
     "audit": ("codeblue.cli.audit:app", "Verify the chain of the record; adopt a record."),
 }

@@ -21,7 +21,8 @@ def list_runs(*, common: Common = _DEFAULT) -> int:
     """All runs of the record, newest first."""
     from codeblue.cli.looking import look
     from codeblue.cli.progress import as_document
-    from codeblue.cli.standing import abandoned, state_directory, state_in_words
+    from codeblue.cli.standing import state_directory, state_in_words
+    from codeblue.engine.overview import abandoned
     from codeblue.record.runs import fold_runs
 
     profile = common.load()
@@ -45,7 +46,8 @@ def list_runs(*, common: Common = _DEFAULT) -> int:
 def show_run(run: str, *, common: Common = _DEFAULT) -> int:
     """One run with its steps: what it is about, where it is, and what can be done about it."""
     from codeblue.cli.progress import as_document, as_text
-    from codeblue.cli.standing import abandoned, intent, next_for_run, state_directory, state_in_words
+    from codeblue.cli.standing import intent, next_for_run, state_directory, state_in_words
+    from codeblue.engine.overview import abandoned
 
     record, view = _get(common, run)
     still = bool(abandoned([view], record, state_directory(common.load())))

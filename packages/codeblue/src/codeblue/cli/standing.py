@@ -1,45 +1,19 @@
 """How a run or an incident stands, in words: what it waits for, who has to act, and with which command."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeblue.record.incidents import IncidentView, decision_in_words
-from codeblue.record.runs import RunState, RunView, fold_runs
+from codeblue.record.runs import RunState, RunView
 
 if TYPE_CHECKING:
-    from codeblue.ports.record import RecordStore
     from codeblue.profile.model import Profile
 
 
 def state_directory(profile: "Profile") -> Path | None:
     """Whose owner says whether runs are executed; None with a database, where another machine may execute them."""
     return None if profile.state.database is not None else profile.state.directory
-
-
-def abandoned(runs: Iterable[RunView], record: "RecordStore", directory: Path | None) -> frozenset[str]:
-    """The ids of the unfinished runs that nobody executes: whoever did is dead, and none came after it.
-
-    Only of runs that change something can that be told: those that only look are executed without owning the state.
-
-    Args:
-        directory: that of the state, None where its owner says nothing about who executes.
-
-    Raises:
-        As `RecordStore.read`.
-    """
-    begun = [r for r in runs if not r.state.ended]
-    if not begun or directory is None:
-        return frozenset()
-    from codeblue.engine.state import StateDirectory
-    from codeblue.runbooks.registry import RUNBOOKS
-
-    begun = [r for r in begun if r.runbook in RUNBOOKS and RUNBOOKS[r.runbook].changes]
-    if not begun or StateDirectory(directory).owner() is not None:
-        return frozenset()
-    # read again after nobody was seen to own it: it may have ended in order meanwhile
-    now = (fold_runs(record.read(run=r.id)).get(r.id) for r in begun)
-    return frozenset(r.id for r in now if r is not None and not r.state.ended)
 
 
 def state_in_words(run: RunView, *, still: bool) -> str:

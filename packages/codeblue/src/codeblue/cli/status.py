@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 _DEFAULT = Common()
 
-#: Runs about the report of an incident: they must not fill the place of those that did something.
-REPORT = "incident_report"
-
 
 @untouched()
 def status(*, common: Common = _DEFAULT) -> int:
@@ -24,74 +21,48 @@ def status(*, common: Common = _DEFAULT) -> int:
 
     It tells what the record of this state knows; `codeblue check --live` asks the platform itself.
     """
-    from codeblue.cli.standing import abandoned, incident_lines, intent, next_for_run, state_in_words
-    from codeblue.engine.state import StateDirectory
-    from codeblue.record.chain import plain
-    from codeblue.record.claims import CLAIM_KINDS
-    from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents
-    from codeblue.record.releases import MARKED, last_known
-    from codeblue.record.runs import RUN_KINDS, fold_runs
+    from codeblue.cli.standing import incident_lines, intent, next_for_run, state_in_words
+    from codeblue.engine.overview import overview
 
     pointer, sight = _open(common)
     record = sight.record
-    # what the steps of old runs did is most of a record, and nobody asks for it here
-    kinds = {*RUN_KINDS, *INCIDENT_KINDS, *CLAIM_KINDS, MARKED}
-    events = list(record.read(kinds=kinds)) if record else []
-    folded = fold_runs(events)
-    recent = [r for r, run in folded.items() if run.runbook != REPORT][-3:]
-    shown = {*[r for r, run in folded.items() if not run.state.ended], *recent}
     directory = Path(pointer.record).parent if pointer.record else None
-    owner = StateDirectory(directory).owner() if directory else None
-    still = abandoned(folded.values(), record, directory) if record else frozenset()
-    whole = [e for r in shown for e in record.read(run=r)] if record else []
-    folded |= fold_runs(whole)
-    runs = list(folded.values())
-    incidents = list(fold_incidents(events).values())
-    last = max((*events, *whole), key=lambda e: e.seq, default=None)
-    known = last_known(events, runs)
+    seen = overview(record, directory)
+    owner, runs, still = seen.owner, list(seen.runs), seen.still
     daemon = owner is not None and owner.kind != "command" if directory else None
     target = _target(pointer)
-    document = {
-        "schema": "codeblue/status/1",
-        "service": pointer.service,
-        "target": target.text,
-        "record": {
-            "place": sight.place,
-            "state": "present" if last else "absent" if record is None else "empty",
-            "others": list(sight.others),
-        },
-        "daemon": owner.holder if owner and owner.kind != "command" else None,
-        "open_incidents": [plain(i) for i in incidents if i.state == "open"],
-        "unfinished_runs": [plain(r) for r in runs if not r.state.ended],
-        "stands_still": sorted(still),
-        "release_in_force": plain(known),
-        "last_runs": [plain(folded[r]) for r in recent],
-        "last_event": plain(last.at) if last else None,
-    }
+    document = seen.document(
+        service=pointer.service,
+        target=target.text,
+        place=sight.place,
+        present=record is not None,
+        others=sight.others,
+    )
     lines = [f"{pointer.service}: {target.text}"]
     lines.append(f"daemon: {_daemon(owner)}")
-    for i in incidents:
+    for i in seen.incidents:
         if i.state == "open":
             lines.append(f"OPEN INCIDENT {i.id} ({i.severity}): {i.trigger}: {i.why}")
             lines += incident_lines(i, runs, still, daemon=daemon)
-    if known is not None:
+    if seen.known is not None:
+        known = seen.known
         lines.append(
             f"release in force, as far as the record knows: {known.said} ({known.at:%Y-%m-%d %H:%M} UTC, {known.how})"
         )
-    for r in runs:
-        if not r.state.ended:
-            lines.append(
-                f"UNFINISHED {r.runbook} {r.id}: {state_in_words(r, still=r.id in still)}; `codeblue run show {r.id}`"
-            )
-            lines += [f"  {line}" for line in intent(r)[:1]]
-            lines += [f"  next: {line}" for line in (next_for_run(r, still=r.id in still),) if line]
+    for r in seen.unfinished:
+        lines.append(
+            f"UNFINISHED {r.runbook} {r.id}: {state_in_words(r, still=r.id in still)}; `codeblue run show {r.id}`"
+        )
+        lines += [f"  {line}" for line in intent(r)[:1]]
+        lines += [f"  next: {line}" for line in (next_for_run(r, still=r.id in still),) if line]
+    by_id = {r.id: r for r in runs}
     lines += [
         f"  {r.requested:%Y-%m-%d %H:%M} {r.runbook} {r.state}: {r.why}"
-        for r in map(folded.__getitem__, recent[::-1])
+        for r in map(by_id.__getitem__, seen.recent[::-1])
         if r.state.ended
     ]
-    if last is not None:
-        lines.append(f"last event {_ago(last.at)} ago, in the record {sight.place}")
+    if seen.last is not None:
+        lines.append(f"last event {_ago(seen.last.at)} ago, in the record {sight.place}")
     else:
         lines.append(sight.missing if record is None else f"the record {sight.place} holds no event yet")
     show(common, document, "\n".join(lines))

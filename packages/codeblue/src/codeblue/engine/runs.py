@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from codeblue.engine.crashpoint import crashpoint
-from codeblue.engine.executor import Executor, StepResult
+from codeblue.engine.executor import Executor, StepResult, run_span
 from codeblue.engine.process import is_gone, this_process
 from codeblue.model.change import Fence
 from codeblue.model.errors import ExitCode, Failed, Refused, Unreachable
@@ -16,6 +16,7 @@ from codeblue.model.event import Draft
 from codeblue.model.ids import new_id
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import digest_of, plain
+from codeblue.record.incidents import INCIDENT_KINDS, freeze_of
 from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
 from codeblue.runbooks.registry import RUNBOOKS, runbook
 from codeblue.runbooks.step import Check, Runbook, Step, World
@@ -70,7 +71,8 @@ class Runs:
         """Record the wish to execute a plan. The engine that owns the state takes it up.
 
         Args:
-            ask: it waits for an approval of this very plan (R1a).
+            ask: it waits for an approval of this very plan (R1a). While an incident freezes the service, every change
+                does (R9).
 
         Raises:
             Refused: another run that changes something is under way; one at a time (D7).
@@ -78,6 +80,7 @@ class Runs:
         if plan.runbook.changes:
             self.refuse_second(plan.runbook)
             self.make_way(plan.runbook, actor)
+            ask = ask or freeze_of(self.record.read(kinds=INCIDENT_KINDS)) is not None
         id_ = new_id("run", self.world.clock.now())
         data = {
             "runbook": plan.runbook.name,
@@ -226,6 +229,12 @@ class Runs:
         run = self.get(id_)
         if run.state.ended:
             return
+        with run_span(run) as span:
+            await self._execute(run, durably)
+            span.set_attribute("codeblue.state", self.get(id_).state.value)
+
+    async def _execute(self, run: RunView, durably: Durably) -> None:
+        id_ = run.id
         try:
             book = runbook(run.runbook)
         except Refused as error:

@@ -38,3 +38,11 @@ class Role(StrEnum):
     CLINICAL_DIRECTOR = "clinical_director"
     CEO = "ceo"
     CMO = "cmo"
+
+
+class Impact(StrEnum):
+    """What the trouble does to those who use the service."""
+
+    OUTAGE = "outage"
+    DEGRADED = "degraded"
+    NONE = "none"

@@ -14,8 +14,9 @@ class Page:
         key: unique for (incident, level, cycle, role, channel), the same at every attempt: providers that take an
             idempotency key get it.
         incident: its id.
-        level: "L1" … "L4"; "notice" for people who are told outside of the ladder (Security, Clinical lead).
-        cycle: 0 for the first page of its level, more where it is repeated.
+        level: "L1" … "L4"; "notice" for people who are told outside of the ladder (Security, Clinical lead); "test" for
+            a page that only proves that it arrives; then `incident` is the id of that page.
+        cycle: 0 for the first page of its level, more where it is repeated; a number of its own for what was asked for.
         role: whom it is for.
         severity: of the incident when the page was meant.
         summary: at most 200 characters, one line; typed facts only: no patient data, no free text of the service (B9).

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from codeblue.model.change import Change, Fence, Receipt
-from codeblue.model.release import Mark, Revision, Template, Workload
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,13 @@ class Platform(Protocol):
 
     def mark(self, seen: Workload, marks: Mapping[str, Mark]) -> Change | None:
         """The change that adds these standings; None when the target has them already."""
+
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        """The change that ends this very pod, so that another one is started in its place; None when it is gone.
+
+        A budget against disruption that the platform keeps (a PDB) holds: `apply` raises Unreachable while it forbids
+        that.
+        """
 
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """Send one change.

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from codeblue.profile.section import Section
+from codeblue.profile.triggers import AiTrigger, ErrorsTrigger, LatencyTrigger, MemoryTrigger, Mode
 from codeblue.profile.units import Fraction, Seconds, duration, percentage
 
-Mode = Literal["observe", "ask", "act"]
 Policy = Literal["safe", "literal"]
 
 
@@ -72,6 +72,10 @@ class Triggers(Section):
     """When Code Blue acts by itself (R4–R10)."""
 
     health: HealthTrigger = Field(default=HealthTrigger(), description="Failed health checks in a row (R4).")
+    errors: ErrorsTrigger = Field(default=ErrorsTrigger(), description="Share of failed requests (R5).")
+    latency: LatencyTrigger = Field(default=LatencyTrigger(), description="95th percentile of response times (R6).")
+    memory: MemoryTrigger = Field(default=MemoryTrigger(), description="Memory of each pod (R7).")
+    ai: AiTrigger = Field(default=AiTrigger(), description="Share of failed calls of the model (R8).")
     cooldown: Seconds = duration(
         "10m",
         ge=0,
@@ -81,8 +85,19 @@ class Triggers(Section):
     budget: Budget = Field(default=Budget(), description="Limit of automatic rollbacks.")
     recent_change: Annotated[Seconds, Field(ge=1, le=30 * 86400)] | None = Field(
         default=None,
-        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict. "
-        "Not used by this version.",
+        description="How young a change must be to be blamed (1s to 30d); null: since the last known-good verdict.",
+    )
+    scale_down: Seconds = duration(
+        "1h",
+        ge=60,
+        le=30 * 86400,
+        description="How long 0 replicas count as meant that way, and no trigger fires; then people are told (R1b).",
+    )
+    blind: Seconds = duration(
+        "5m",
+        ge=1,
+        le=86400,
+        description="How long all signals may be unknown until people are told (B5).",
     )
     policy: Policy = Field(
         default="safe", description="safe; or literal: the document word by word (docs/deviations.md)."

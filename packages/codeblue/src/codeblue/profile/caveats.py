@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from codeblue.profile.model import Profile
+from codeblue.profile.people import configured
 from codeblue.profile.platform import Kubernetes
 
 #: Keys that are part of the format and that nothing reads yet; a test finds one that is read, and one that is missing.
-UNREAD: Final = ("contacts", "pages", "triggers.recent_change")
+UNREAD: Final[tuple[str, ...]] = ()
 
 #: What is asked through the Service, and so of nobody where the profile names none (tier 0, R1c).
 _THROUGH_THE_SERVICE: Final = (
@@ -40,31 +41,30 @@ class Caveat:
 
 
 def caveats(profile: Profile) -> tuple[Caveat, ...]:
-    """Everything that this profile must not be relied on for. Never empty: nobody is paged by this version (R2, R3)."""
-    return (_paging(profile), *_recent_change(profile), *_tier_0(profile))
+    """Everything that this profile must not be relied on for."""
+    return (*_paging(profile), *_tier_0(profile))
 
 
-def _paging(profile: Profile) -> Caveat:
-    keys = tuple(key for key in ("contacts", "pages") if getattr(profile, key) is not None)
-    parts = ["Nobody is paged by this version of Code Blue."]
+def _paging(profile: Profile) -> Iterator[Caveat]:
+    """Without a channel that wakes somebody nobody is paged (R2, R3)."""
+    channels = configured(profile.pages)
+    if channels and channels != ("inbox",):
+        return
+    keys = ("contacts",) if profile.contacts is not None and not channels else ()
+    if channels:
+        parts = ["Nobody is woken: the only channel is pages.inbox, a directory of this machine."]
+    else:
+        parts = ["Nobody is paged: the profile has no channel (pages)."]
     if keys:
-        parts.append(f"{' and '.join(keys)} in the profile: checked for their form, and not used.")
+        parts.append("contacts in the profile: checked for their form, and not used.")
     if profile.triggers.health.mode == "ask":
         parts.append("A rollback that waits for an approval (triggers.health.mode: ask) waits unannounced.")
-    return Caveat(
+    yield Caveat(
         keys,
         " ".join(parts),
-        "Keep the paging that you have; incidents stand in `codeblue status` and in the output of `codeblue serve`.",
+        "Add a channel to pages and try it with `codeblue page test`; until then keep the paging that you have: "
+        "incidents stand in `codeblue status` and in the output of `codeblue serve`.",
     )
-
-
-def _recent_change(profile: Profile) -> Iterator[Caveat]:
-    if profile.triggers.recent_change is not None:
-        yield Caveat(
-            ("triggers.recent_change",),
-            "triggers.recent_change is not used by this version: how old a change is makes no difference.",
-            "Delete the key; a release that soaked healthy (known_good.soak) is not blamed.",
-        )
 
 
 def _tier_0(profile: Profile) -> Iterator[Caveat]:

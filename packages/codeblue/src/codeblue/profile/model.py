@@ -6,21 +6,26 @@ Durations are seconds (`float`), percentages fractions, paths absolute. `codeblu
 
 import os
 import re
-from typing import Annotated, Any, Final, Literal, assert_never
+from typing import Annotated, Any, Final, Literal, Self, assert_never
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import AfterValidator
 
 from codeblue.model.target import Target
 from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
+from codeblue.profile.api import WATCH_MARGIN_S, Api, Watchdog
+from codeblue.profile.channels import Pages
 from codeblue.profile.contacts import Contacts
+from codeblue.profile.people import Escalation, SeverityPlan, lint
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
 from codeblue.profile.secretref import SecretReference
 from codeblue.profile.section import FrozenDict, Section
 from codeblue.profile.service import Contract, FlagName, FlagState, Health
 from codeblue.profile.signals import SignalsSection
+from codeblue.profile.status_page import StatusPageSettings
 from codeblue.profile.text import FilePath, Label
+from codeblue.profile.units import show_duration
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -58,17 +63,6 @@ class Report(Section):
     )
 
 
-class Pages(Section):
-    """Channels that people are paged on: references only."""
-
-    slack_webhook: SecretReference | None = Field(
-        default=None, description="Reference to the URL of a Slack webhook; null: no Slack."
-    )
-    pagerduty_routing_key: SecretReference | None = Field(
-        default=None, description="Reference to the routing key of a PagerDuty service; null: no PagerDuty."
-    )
-
-
 def _target(platform: Platform) -> Target:
     match platform:
         case Kubernetes():
@@ -103,12 +97,17 @@ class Profile(Section):
     lease: Lease = Field(default=Lease(), description="The right to act on the service.")
     state: State = Field(default_factory=State, description="Where Code Blue keeps its record.")
     report: Report = Field(default_factory=Report, description="Where incident reports go.")
+    api: Api | None = Field(default=None, description="What is answered over HTTP; null: nothing.")
+    watchdog: Watchdog = Field(default=Watchdog(), description="Who watches Code Blue itself.")
     contacts: Contacts | None = Field(
-        default=None, description="Who is to be called. Not used by this version: nobody is paged."
+        default=None, description="Who is called. Everybody whom a level names is required once `pages` has a channel."
     )
-    pages: Pages | None = Field(
-        default=None, description="Channels that people are to be paged on. Not used by this version."
+    pages: Pages | None = Field(default=None, description="Channels that people are paged on; null: nobody is paged.")
+    status_page: StatusPageSettings | None = Field(
+        default=None, description="The public status page; null: the public is told nothing."
     )
+    escalation: Escalation = Field(default=Escalation(), description="Who is paged when.")
+    severity: SeverityPlan = Field(default_factory=SeverityPlan, description="How bad it is, and what that means.")
 
     @property
     def workload(self) -> str:
@@ -162,6 +161,11 @@ class Profile(Section):
             filled["platform"] = {"workload": service} | platform
         return filled
 
+    @model_validator(mode="after")
+    def _every_level_reaches_somebody(self) -> Self:
+        lint(self.pages, self.contacts, self.escalation, self.severity)
+        return self
+
     @field_validator("state", mode="before")
     @classmethod
     def _apart_from_other_targets(cls, state: Any, info: ValidationInfo) -> Any:
@@ -189,6 +193,19 @@ class Profile(Section):
                 "is scrape, but the contract names no path of metrics", "add contract.metrics: /metrics", at=("source",)
             )
         return signals
+
+    @field_validator("watchdog")
+    @classmethod
+    def _slower_than_a_standby(cls, watchdog: Watchdog, info: ValidationInfo) -> Watchdog:
+        lease = info.data.get("lease")
+        if isinstance(lease, Lease) and watchdog.silent_after < lease.duration + WATCH_MARGIN_S:
+            least = show_duration(lease.duration + WATCH_MARGIN_S)
+            raise refusal(
+                "is too short: whoever stands by looks at the lease for as long as it holds (lease.duration)",
+                f"write {least} or more",
+                at=("silent_after",),
+            )
+        return watchdog
 
     @field_validator("contract")
     @classmethod

@@ -29,6 +29,20 @@ MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2000
 MAX_TEXT: Final = 4096
 
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a file of this form may be: bytes, values, and characters of one value."""
+
+    what: str
+    max_bytes: int
+    max_nodes: int
+    max_text: int
+
+
+#: Those of a profile.
+PROFILE: Final = Bounds("a profile", MAX_BYTES, MAX_NODES, MAX_TEXT)
+
 _TOO_DEEP: Final = (f"nested deeper than {MAX_DEPTH} levels", "a profile has at most 4 levels")
 #: A pile of brackets: the parser would read far ahead, at a cost that grows with the square of its height.
 _NEST: Final = re.compile(rf"(?:[\[{{][ \n]{{0,9}}){{{MAX_DEPTH + 1}}}")
@@ -110,17 +124,17 @@ class Tree:
         return self.keys.get((), self.values.get((), Place(1, 1)))
 
 
-def decode(raw: bytes) -> str:
-    """The bytes of a profile as text.
+def decode(raw: bytes, bounds: Bounds = PROFILE) -> str:
+    """The bytes of a profile, or of another file in its form, as text.
 
     Raises:
         Unreadable: too large, not UTF-8, or with characters that cannot be seen.
     """
-    if len(raw) > MAX_BYTES:
+    if len(raw) > bounds.max_bytes:
         raise _unreadable(
             Place(1, 1),
-            f"the file is larger than {MAX_BYTES // 1024} KiB",
-            "a profile has a few KiB: name the right file, or delete what does not belong in it",
+            f"the file is larger than {bounds.max_bytes // 1024} KiB",
+            f"{bounds.what} has a few KiB: name the right file, or delete what does not belong in it",
         )
     try:
         text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
@@ -142,7 +156,7 @@ def _place(text: str, offset: int) -> Place:
     return Place(text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1)
 
 
-def read(text: str) -> Tree:
+def read(text: str, bounds: Bounds = PROFILE) -> Tree:
     """The tree of a text from `decode`.
 
     Raises:
@@ -151,7 +165,7 @@ def read(text: str) -> Tree:
     if nest := _NEST.search(text):
         raise _unreadable(_place(text, nest.start()), *_TOO_DEEP)
     reader = YAML(typ="safe", pure=True)
-    composer = _Composer(reader.parse(text))
+    composer = _Composer(reader.parse(text), bounds)
     try:
         return composer.document()
     except MarkedYAMLError as error:
@@ -192,8 +206,8 @@ class _Composer:
         reached: where the latest event began, for errors that come without a place.
     """
 
-    def __init__(self, events: Iterator[Event]) -> None:
-        self._events = events
+    def __init__(self, events: Iterator[Event], bounds: Bounds) -> None:
+        self._events, self._bounds = events, bounds
         self._tree = Tree()
         self._nodes = 0
         self.reached = Place(1, 1)
@@ -223,9 +237,11 @@ class _Composer:
 
     def _node(self, event: Event, path: KeyPath) -> Any:
         self._nodes += 1
-        if self._nodes > MAX_NODES:
+        if self._nodes > self._bounds.max_nodes:
             raise _unreadable(
-                _start(event), f"more than {MAX_NODES} values", "delete what does not belong in a profile"
+                _start(event),
+                f"more than {self._bounds.max_nodes} values",
+                f"delete what does not belong in {self._bounds.what}",
             )
         if len(path) > MAX_DEPTH:
             raise _unreadable(_start(event), *_TOO_DEEP)
@@ -304,8 +320,8 @@ class _Composer:
         if _UNPRINTABLE.search(text):
             self._mild(event, "holds a character that cannot be printed", "delete the escape that makes it", path)
             return REFUSED
-        if len(text) > MAX_TEXT:
-            self._mild(event, f"is a text of more than {MAX_TEXT} characters", "write a shorter one", path)
+        if len(text) > self._bounds.max_text:
+            self._mild(event, f"is a text of more than {self._bounds.max_text} characters", "write a shorter one", path)
             return REFUSED
         if event.style is not None:
             return text

@@ -16,9 +16,16 @@ INCIDENT_KINDS = (
     "incident.mitigated",
     "incident.resolved",
     "incident.noted",
+    "incident.severity",
+    "incident.acknowledged",
+    "incident.escalated",
     "run.requested",
     "step.made",
 )
+
+
+#: The action of a decision after which nothing changes without an approval.
+FREEZE = "freeze"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,10 @@ class IncidentView:
         runs: the runs that belong to it, in order.
         mitigation: by what it is known that the service is healthy again.
         resolved_by, resolution: who closed it, and why.
+        impact: what it does to those who use the service ("outage", "degraded", "none"), "" where nobody said.
+        acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
+        escalated: the levels that were called by hand.
+        frozen: every change needs an approval while it is open, whatever else is decided later (R9).
     """
 
     id: str
@@ -51,26 +62,57 @@ class IncidentView:
     runs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     report: str = ""
+    impact: str = ""
+    acknowledged: datetime | None = None
+    acknowledged_by: str = ""
+    escalated: tuple[str, ...] = ()
+    frozen: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody has to do anything about the service any more."""
+        return self.state != "open"
+
+    @property
+    def declared(self) -> bool:
+        """Whether a person opened it (R9): what the watch sees of the service's health does not end it."""
+        return self.actor.startswith("person:")
 
 
 def fold_incidents(events: Iterable[Event]) -> dict[str, IncidentView]:
     """All incidents among the events, oldest first. Raises Damaged: an event does not say what it must."""
     incidents: dict[str, IncidentView] = {}
     for event in events:
-        if not event.incident:
-            continue
-        if event.kind == "incident.opened":
-            with reading(event):
-                incidents[event.incident] = _opened(event)
-        elif event.incident in incidents:
-            with reading(event):
-                incidents[event.incident] = _advance(incidents[event.incident], event)
+        view = advance_incident(incidents.get(event.incident), event)
+        if view is not None:
+            incidents[event.incident] = view
     return incidents
+
+
+def advance_incident(incident: IncidentView | None, event: Event) -> IncidentView | None:
+    """The incident after one more of its events; None before it was opened. Raises as `fold_incidents`."""
+    if not event.incident:
+        return None
+    with reading(event):
+        if event.kind == "incident.opened":
+            return _opened(event)
+        return None if incident is None else _advance(incident, event)
 
 
 def open_incident(events: Iterable[Event]) -> IncidentView | None:
     """The incident that is not over yet; there is at most one per service. Raises as `fold_incidents`."""
     return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
+
+
+def freeze_of(events: Iterable[Event]) -> IncidentView | None:
+    """The open incident because of which every change needs an approval (R9); None where there is none.
+
+    Raises as `fold_incidents`.
+    """
+    return next((i for i in fold_incidents(events).values() if i.frozen and not i.over), None)
+
+
+_DONE = {"rollback": "rolled back", "replace_pod": "replaced the pod", "disable_flags": "disabled the flags"}
 
 
 def decision_in_words(decision: Mapping[str, Any]) -> str:
@@ -83,14 +125,19 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
         KeyError, TypeError: it does not say what it must.
     """
     action, mode = text(decision, "action"), decision.get("mode")
-    why = text(decision, "sentence").removeprefix(f"{action}: ")
+    words = action.replace("_", " ")
+    why = text(decision, "sentence").removeprefix(f"{words}: ").removeprefix(f"{action}: ")
     if action == "page_only":
-        return f"no rollback: {why}; a person must decide"
-    if action == "rollback" and mode == "observe":
-        return f"would have rolled back (mode observe): nothing was changed: {why}"
-    if action == "rollback" and mode == "ask":
-        return f"rollback once a person approves (mode ask): {why}"
-    return f"{action}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
+        return (
+            f"no change: {why.removeprefix('no change: ').removesuffix('; a person must decide')}; a person must decide"
+        )
+    if action == FREEZE:
+        return f"freeze: {why}"
+    if mode == "observe":
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed: {why}"
+    if mode == "ask":
+        return f"{words} once a person approves (mode ask): {why}"
+    return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
 
 
 def _opened(event: Event) -> IncidentView:
@@ -104,14 +151,16 @@ def _opened(event: Event) -> IncidentView:
         actor=event.actor,
         opened=event.at,
         began=time(d, "began"),
+        impact=text(d, "impact") if "impact" in d else "",
     )
 
 
 def _advance(incident: IncidentView, event: Event) -> IncidentView:
     match event.kind:
         case "incident.decided":
-            text(event.data, "action"), text(event.data, "sentence")
-            return replace(incident, decision=plain(event.data))
+            text(event.data, "sentence")
+            frozen = incident.frozen or text(event.data, "action") == FREEZE
+            return replace(incident, decision=plain(event.data), frozen=frozen)
         case "run.requested":
             return replace(incident, runs=(*incident.runs, event.run))
         case "incident.mitigated":
@@ -120,6 +169,12 @@ def _advance(incident: IncidentView, event: Event) -> IncidentView:
         case "incident.resolved":
             reason = text(event.data, "reason") if "reason" in event.data else ""
             return replace(incident, state="resolved", resolved=event.at, resolved_by=event.actor, resolution=reason)
+        case "incident.severity":
+            return replace(incident, severity=text(event.data, "severity"))
+        case "incident.acknowledged":
+            return replace(incident, acknowledged=event.at, acknowledged_by=event.actor)
+        case "incident.escalated":
+            return replace(incident, escalated=(*incident.escalated, text(event.data, "level")))
         case "incident.noted":
             return replace(incident, notes=(*incident.notes, text(event.data, "text")))
         case "step.made" if text(event.data, "step") == "report":

@@ -1,7 +1,7 @@
 """The incident's report (R47, B12): written from the record up to an event, so that every attempt writes the same."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ from codeblue.model.errors import Refused, Temporary
 from codeblue.model.event import Event
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
+from codeblue.ports.reports import Form, Kept
 from codeblue.profile.model import Profile
-from codeblue.record.report import write_report
+from codeblue.record.report import gather, to_markdown
+from codeblue.record.report.html import to_html
 from codeblue.record.runs import fold_runs
 from codeblue.runbooks.step import Make, Runbook, Step, World
 
@@ -61,7 +63,7 @@ class IncidentReport(Runbook[Inputs]):
 
 
 class WriteReport(Make):
-    """The report as a file; proven by reading it back."""
+    """The report as two files; proven by reading both back."""
 
     id, title, limit_s = "report", "Write the report", 30.0
 
@@ -70,28 +72,46 @@ class WriteReport(Make):
         self.key = f"{inputs.incident}@{inputs.upto}"
 
     async def find(self) -> str | None:
-        kept = self._world.reports.find(self._inputs.incident)
-        return kept.place if kept is not None and kept.sha256 == self._digest() else None
+        kept = self._kept()
+        return kept[Form.MARKDOWN].place if self._differs(kept) is None else None
 
     async def make(self) -> str:
-        return self._world.reports.save(self._inputs.incident, self._text()).place
+        places = {f: self._world.reports.save(self._inputs.incident, f, t).place for f, t in self._written().items()}
+        return places[Form.MARKDOWN]
 
     async def prove(self, reference: str) -> Verdict:
-        kept = self._world.reports.find(self._inputs.incident)
-        if kept is None or kept.sha256 != self._digest():
-            return Verdict(self.id, Outcome.BREACH, f"{reference} is not what was written")
-        return Verdict(self.id, Outcome.OK, f"{reference}, SHA-256 {kept.sha256[:16]}")
+        kept = self._kept()
+        wrong = self._differs(kept)
+        if wrong is not None:
+            place = kept[wrong].place if wrong in kept else f"the {wrong.value} file that belongs to {reference}"
+            return Verdict(self.id, Outcome.BREACH, f"{place} is not what was written")
+        return Verdict(self.id, Outcome.OK, "; ".join(f"{k.place}, SHA-256 {k.sha256}" for k in kept.values()))
 
-    def _text(self) -> str:
+    def digests(self) -> Mapping[str, str]:
+        return {kept.place: kept.sha256 for kept in self._kept().values()}
+
+    def _kept(self) -> dict[Form, Kept]:
+        found = {form: self._world.reports.find(self._inputs.incident, form) for form in Form}
+        return {form: kept for form, kept in found.items() if kept is not None}
+
+    def _differs(self, kept: Mapping[Form, Kept]) -> Form | None:
+        """The first form whose file is not what it must be."""
+        written = self._written().items()
+        return next((f for f, text in written if f not in kept or kept[f].sha256 != _digest(text)), None)
+
+    def _written(self) -> dict[Form, str]:
+        """What the files must say: always the same for the same inputs."""
         events = self._world.record.read(incident=self._inputs.incident)
-        return write_report([e for e in events if self._takes_in(e)], self._inputs.incident)
+        facts = gather([e for e in events if self._takes_in(e)], self._inputs.incident)
+        return {Form.MARKDOWN: to_markdown(facts), Form.HTML: to_html(facts)}
 
     def _takes_in(self, event: Event) -> bool:
         """The events up to the report, and its own request: what the platform was asked for it is recorded there."""
         return event.seq <= self._inputs.upto or (event.kind == "run.requested" and event.run == self._run)
 
-    def _digest(self) -> str:
-        return hashlib.sha256(self._text().encode()).hexdigest()
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def _deployed(world: World, events: Sequence[Event]) -> str:

@@ -10,13 +10,17 @@ from codeblue.runbooks.incident_report import IncidentReport
 from codeblue.runbooks.known_good import KnownGood
 from codeblue.runbooks.quick_rollback import QuickRollback
 from codeblue.runbooks.recovery import Recovery
+from codeblue.runbooks.replace_pod import ReplacePod
 from codeblue.runbooks.step import Runbook
 
-RUNBOOKS: dict[str, Runbook[Any]] = {r.name: r for r in (QuickRollback(), Recovery(), KnownGood(), IncidentReport())}
+RUNBOOKS: dict[str, Runbook[Any]] = {
+    r.name: r for r in (QuickRollback(), ReplacePod(), Recovery(), KnownGood(), IncidentReport())
+}
 
 #: What each is asked for when nobody names more than the profile does; None for one that needs arguments.
 USUAL: dict[str, Callable[[Profile], object] | None] = {
     "quick_rollback": lambda profile: quick_rollback.Request(at_once=profile.runbooks.quick_rollback.at_once),
+    "replace_pod": None,
     "recovery": lambda _: recovery.Request(),
     "known_good": lambda _: known_good.Request(),
     "incident_report": None,

@@ -1,6 +1,7 @@
 """Steps: the plan, the run, its verification and readiness are the same code (docs/architecture.md, "Steps")."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -109,6 +110,10 @@ class Make(Step):
     @abstractmethod
     async def prove(self, reference: str) -> Verdict:
         """Look at the thing itself."""
+
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 by place of the files that were made, read from there, for the record; empty where it is no file."""
+        return {}
 
 
 class Runbook(ABC, Generic[Inputs]):

@@ -5,6 +5,8 @@ import heapq
 import itertools
 from datetime import UTC, datetime, timedelta
 
+from codeblue.model.anchor import Anchor
+
 #: Turns of the event loop that other tasks get before time moves on, so that what is ready runs first.
 _TURNS = 20
 
@@ -23,6 +25,7 @@ class VirtualClock:
         self._start = start
         self._elapsed = 0.0
         self._jump = timedelta()
+        self._boot, self._booted = 1, 0.0
         self._order = itertools.count()
         self._moves = 0
         self._sleepers: list[tuple[float, int]] = []
@@ -34,6 +37,10 @@ class VirtualClock:
     def monotonic(self) -> float:
         """Seconds since the beginning; unmoved by `jump`."""
         return self._elapsed
+
+    def anchor(self) -> Anchor:
+        """See `Clock.anchor`; moved neither by `jump` nor by a new process, begun anew by `reboot`."""
+        return Anchor(f"boot-{self._boot}", round(self._elapsed - self._booted, 3))
 
     async def sleep(self, seconds: float) -> None:
         """Wait virtual seconds: returns when all earlier sleepers woke and time has reached the deadline."""
@@ -64,3 +71,7 @@ class VirtualClock:
     def jump(self, by: timedelta) -> None:
         """The time of day jumps (a corrected clock); the monotonic time does not."""
         self._jump += by
+
+    def reboot(self) -> None:
+        """The machine starts anew, or another one takes over: anchors from before say nothing any more."""
+        self._boot, self._booted = self._boot + 1, self._elapsed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from codeblue.model.change import Change, Fence, LeaseView, Receipt
 from codeblue.model.errors import LeaseHeld, LeaseLost
-from codeblue.model.release import Mark, Revision, Template, Workload
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.platform import Overlay, Place, PodFacts, Room, Routing, Usage
 from codeblue.testing.memory_cluster import MemoryCluster, encode_marks, memory_template
 
@@ -89,6 +89,12 @@ class MemoryPlatform:
             return None
         summary = ", ".join(f"{release[:10]} is {mark.standing}" for release, mark in new.items())
         return self._change("marks", summary, seen, {"marks": encode_marks(new)})
+
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        """See `Platform.replace_pod`."""
+        if pod.uid not in {p.uid for p in seen.live_pods}:
+            return None
+        return self._change("pod", f"replace {pod.name}", seen, {"replace": pod.uid})
 
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """See `Platform.apply`."""

@@ -107,6 +107,7 @@ class MemoryCluster:
         self.owners: tuple[Owner, ...] = ()
         self.strangers: tuple[str, ...] = ()
         self.run, self.roomy, self.memory_bytes = "", True, 64 * 1024 * 1024
+        self.replaced: set[str] = set()
         self.oom_kills: dict[str, int] = {}
         self.holder: tuple[str, int, int] = ("", 0, 0)
         self.renewed: datetime | None = None
@@ -181,6 +182,8 @@ class MemoryCluster:
         if "strategy" in body:
             self.surged, self.strategy = "", body["strategy"]
         self.run = body.get("run") or self.run
+        if "replace" in body:
+            self.replaced.add(body["replace"])
         if "template" in body:
             self._force(_read(body["template"]), "codeblue")
         else:
@@ -232,7 +235,9 @@ class MemoryCluster:
         self._pods = [p for p in self._pods if p.gone_at is None or p.gone_at > at]
         template, desired, strategy = self._goal
         replicas = [
-            Replica(p.name, p.template.exact == template.exact, p.ready(at)) for p in self._pods if p.gone_at is None
+            Replica(p.name, p.template.exact == template.exact and f"uid-{p.name}" not in self.replaced, p.ready(at))
+            for p in self._pods
+            if p.gone_at is None
         ]
         moves = next_moves(desired, desired if strategy == AT_ONCE else 1, replicas)
         for pod in self._pods:
@@ -257,7 +262,7 @@ class MemoryCluster:
             release=pod.template.release,
             images=pod.template.images,
             ready=ready,
-            terminating=pod.gone_at is not None,
+            terminating=pod.gone_at is not None or f"uid-{pod.name}" in self.replaced,
             restarts=3 if trouble else pod.restarts,
             trouble=trouble,
             running_since=pod.born,

@@ -4,10 +4,11 @@ import hashlib
 import threading
 from collections.abc import Collection, Sequence
 
-from codeblue.model.errors import Unreachable
+from codeblue.model.errors import Refused, Unreachable
 from codeblue.model.event import Draft, Event
+from codeblue.model.ids import is_id
 from codeblue.ports.clock import Clock
-from codeblue.ports.reports import Kept
+from codeblue.ports.reports import Form, Kept
 from codeblue.record.chain import GENESIS, seal
 
 
@@ -47,22 +48,35 @@ class MemoryRecord:
 
 
 class MemoryReports:
-    """Keeps `ports.reports.Reports` as long as the object lives."""
+    """Keeps `ports.reports.Reports` as long as the object lives.
+
+    Attributes:
+        texts, pages: the reports by incident, in Markdown and in HTML.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self.pages: dict[str, str] = {}
         self.broken = False
 
-    def save(self, incident: str, text: str) -> Kept:
+    def save(self, incident: str, form: Form, text: str) -> Kept:
         """See `Reports.save`."""
+        if not is_id(incident):
+            raise Refused(f"{incident!r} is no id of an incident.")
         if self.broken:
             raise Unreachable("The reports in memory refuse.")
-        self.texts[incident] = text
-        return self._kept(incident)
+        self._of(form)[incident] = text
+        return self._kept(incident, form)
 
-    def find(self, incident: str) -> Kept | None:
+    def find(self, incident: str, form: Form) -> Kept | None:
         """See `Reports.find`."""
-        return self._kept(incident) if incident in self.texts else None
+        if not is_id(incident):
+            raise Refused(f"{incident!r} is no id of an incident.")
+        return self._kept(incident, form) if incident in self._of(form) else None
 
-    def _kept(self, incident: str) -> Kept:
-        return Kept(f"memory://{incident}.md", hashlib.sha256(self.texts[incident].encode()).hexdigest())
+    def _of(self, form: Form) -> dict[str, str]:
+        return self.texts if form is Form.MARKDOWN else self.pages
+
+    def _kept(self, incident: str, form: Form) -> Kept:
+        digest = hashlib.sha256(self._of(form)[incident].encode()).hexdigest()
+        return Kept(f"memory://{incident}.{form.value}", digest)

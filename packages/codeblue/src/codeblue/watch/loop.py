@@ -1,32 +1,36 @@
 """The loop: observe, judge, decide, open, start. Every cycle ends in one sentence."""
 
-from collections import deque
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from codeblue.engine.runs import Plan, Runs, make_plan
+from codeblue.engine.runs import Runs
 from codeblue.model.change import Fence
 from codeblue.model.errors import LeaseLost, Refused, Temporary
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome, Probe, Round
-from codeblue.model.ids import new_id
 from codeblue.model.release import Mark, Standing, Workload
+from codeblue.model.signal import Sampling
 from codeblue.model.verdict import Action, Decision, Verdict
+from codeblue.ports.platform import Place
 from codeblue.record.chain import plain
-from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents
-from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
-from codeblue.rules.decision import Limits, decide
-from codeblue.rules.known_good import Choice, Soak, choose
-from codeblue.rules.triggers import HealthTrigger
-from codeblue.runbooks.incident_report import Request as ReportRequest
+from codeblue.record.incidents import IncidentView
+from codeblue.record.runs import RunState, RunView
+from codeblue.rules.blindness import Blindness
+from codeblue.rules.decision import AI_FAILURES, OURS, Limits, Situation, decide
+from codeblue.rules.known_good import Soak, choose
+from codeblue.rules.service import ServiceTriggers, mode_of
+from codeblue.rules.severity import severity_named, severity_of
 from codeblue.runbooks.quick_rollback import Request
-from codeblue.runbooks.recovery import Request as VerifyRequest
+from codeblue.runbooks.replace_pod import Request as ReplaceRequest
 from codeblue.runbooks.rollout import judge_rollout
 from codeblue.runbooks.step import World
-
-ACTOR = "watch"
+from codeblue.watch.aftermath import Aftermath
+from codeblue.watch.alerts import Alerts
+from codeblue.watch.gauge import Gauge
+from codeblue.watch.incidents import ACTOR, Incidents
+from codeblue.watch.inhibitions import Inhibitions
 
 
 class Acts(Protocol):
@@ -36,18 +40,45 @@ class Acts(Protocol):
         """The right to act, or LeaseLost."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at everything: the workload, a round of probes, and the signals when their time has come."""
+
+    seen: Workload
+    round: Round
+    sampling: Sampling | None
+
+
 @dataclass
 class Watch:
-    """The loop's memory: the last rounds, and how long the current release has been healthy.
+    """The loop's memory: what the triggers saw, and how long the current release has been healthy.
 
     It is lost with the process, and then begins anew: four failures are counted again before anything happens.
+
+    Attributes:
+        signals: the verdicts over the signals, from the last time when these were read.
+        sampled_s: when that was, monotonic.
+        unseen: whether something could not be read then.
+        glanced_s: when the signals were last read while a procedure was under way, monotonic.
     """
 
     runs: Runs
     acts: Acts
-    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=200))
     soak: Soak = field(default_factory=Soak)
     first_bad: datetime | None = None
+    signals: tuple[Verdict, ...] = ()
+    sampled_s: float | None = None
+    unseen: bool = False
+    glanced_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.incidents = Incidents(self.runs)
+        self.gauge = Gauge(self.runs, self.incidents)
+        self.aftermath = Aftermath(self.runs, self.incidents, self.gauge)
+        self.inhibitions = Inhibitions(self.runs)
+        self.alerts = Alerts(self.runs)
+        self.blindness = Blindness(self.world.profile.triggers.blind)
+        self.triggers = ServiceTriggers(self.world.profile.triggers)
 
     @property
     def world(self) -> World:
@@ -62,60 +93,104 @@ class Watch:
         under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING and self._waits_for(r)]
         if under_way:
             self.soak = Soak()
+            if any(r.state is RunState.RUNNING and self.runs.changes(r) for r in under_way):
+                self._forget()  # what a procedure does looks like an outage (R1b), and afterwards all begins anew
+            await self._glance()
             return self._under_way(self.runs.get(under_way[0].id))
         try:
-            seen = await self.world.platform.observe()
-            round_ = await self._round()
+            look = await self._look()
         except Temporary as error:
             self.soak = Soak()
             return f"unknown: {error.message}; nothing follows from that"
-        self._remember(round_)
-        marked = await self._soak(seen, round_)
-        after = await self._after_run(seen)
+        self.gauge.add(look.round, look.sampling)
+        verdicts = self._judge(look)
+        self._remember(look, verdicts)
+        marked = await self._mark(look)
+        open_before = self.incidents.own()
+        after = await self.aftermath.follow(look.seen, self.soak.seconds(self._steady()))
         if after:
+            if open_before is not None and self.incidents.own() is None:
+                self._forget()  # it is over: what was counted for it must not open the next one
             return after
-        verdicts = [self._trigger().judge(tuple(self.rounds))]
-        if verdicts[0].outcome is not Outcome.BREACH:
-            return marked or _calm(seen, verdicts[0])
-        choice = choose(await self.world.platform.history(), seen.marks, seen.template)
-        return await self._breach(self._decide(seen, verdicts, choice))
+        inhibition = self.inhibitions.holding()
+        if inhibition is not None:
+            verdicts = tuple(v for v in verdicts if v.rule in OURS)
+        if any(v.outcome is Outcome.BREACH for v in verdicts):
+            return await self._breach(await self._decide(look, verdicts))
+        if inhibition is not None:
+            until = f"{inhibition.expires:%Y-%m-%d %H:%M:%S} UTC"
+            return f"inhibited: {inhibition.kind} by {inhibition.by}: {inhibition.why}; no trigger counts until {until}"
+        return marked or _calm(look.seen, verdicts, metrics=self.world.profile.signal_source != "none")
 
-    async def _round(self) -> Round:
+    def _judge(self, look: Look) -> tuple[Verdict, ...]:
+        """The verdicts of all triggers, that of R4 first; then what fires about our own sight, and about what was to
+        last for a while and was forgotten."""
+        health, *signals = self.triggers.observe(look.round, look.sampling)
+        if look.sampling is not None:
+            self.signals = (*signals, self.blindness.observe(look.sampling, self.world.clock.monotonic()))
+        self.inhibitions.notice(look.seen)
+        late = self.inhibitions.overdue()
+        return self.alerts.judge((health, *self.signals, *((late,) if late else ())), self.incidents.closed())
+
+    async def _glance(self) -> None:
+        """Measure for the curves while a procedure is under way, no more often than the signals are read."""
+        now_s = self.world.clock.monotonic()
+        if self.glanced_s is not None and now_s - self.glanced_s < self.world.profile.signals.interval:
+            return
+        self.glanced_s = now_s
+        with suppress(Temporary):  # then there is a gap
+            look = await self._look()
+            self.gauge.add(look.round, look.sampling)
+
+    async def _look(self) -> Look:
         health = self.world.profile.health
+        seen = await self.world.platform.observe()
         routing = await self.world.platform.routing()
         at = self.world.clock.now()
         pods = [await self.world.prober.get(p, health.path, timeout_s=health.timeout) for p in routing.pods]
         if routing.service is not None:
             service = await self.world.prober.get(routing.service, health.path, timeout_s=health.timeout)
         else:
-            service = await self._readiness()
-        return Round(at, service, tuple(pods))
+            service = _readiness(seen)
+        return Look(seen, Round(at, service, tuple(pods)), await self._sample(routing.pods))
 
-    async def _readiness(self) -> Probe:
-        """Tier 0 (R1c): without a Service, a ready pod is the sign of life."""
-        seen = await self.world.platform.observe()
-        ready = sum(p.ready for p in seen.live_pods)
-        outcome = Outcome.OK if ready else Outcome.BREACH
-        return Probe("readiness", "", outcome, None, 0.0, detail=f"{ready} of {seen.desired} pods are ready")
+    async def _sample(self, pods: tuple[Place, ...]) -> Sampling | None:
+        """The signals, where it is time for them: they have an interval of their own."""
+        now_s = self.world.clock.monotonic()
+        # a cycle that comes a moment early must not leave out a whole interval
+        if self.sampled_s is not None and now_s - self.sampled_s < self.world.profile.signals.interval - 0.5:
+            return None
+        self.sampled_s = now_s
+        return await self.world.signals.sample(pods)
 
-    def _remember(self, round_: Round) -> None:
-        self.rounds.append(round_)
-        if round_.outcome is Outcome.OK:
+    def _remember(self, look: Look, verdicts: tuple[Verdict, ...]) -> None:
+        """How long it has been well, and since when it has not."""
+        probes = (look.round.service, *look.round.pods)
+        fires = any(v.outcome is Outcome.BREACH for v in verdicts)
+        if look.sampling is not None:
+            self.unseen = bool(look.sampling.unknown)
+        quiet = all(p.outcome is Outcome.OK for p in probes) and not fires and not self.unseen
+        template = look.seen.template
+        healthy = quiet and judge_rollout(look.seen, template.exact).ok
+        self.soak = self.soak.advance(template.release, healthy, self._steady())
+        if look.round.outcome is Outcome.OK and not fires:
             self.first_bad = None
-        elif round_.outcome is Outcome.BREACH and self.first_bad is None:
-            self.first_bad = round_.at
+        elif self.first_bad is None and (look.round.outcome is Outcome.BREACH or fires):
+            self.first_bad = look.round.at
 
-    async def _soak(self, seen: Workload, round_: Round) -> str:
-        """Known-good by soak (B2): every pod on the template and ready, every probe good, for the soak time."""
-        probes = (round_.service, *round_.pods)
-        healthy = judge_rollout(seen, seen.template.exact).ok and all(p.outcome is Outcome.OK for p in probes)
-        self.soak = self.soak.advance(seen.template.release, healthy, self._steady())
+    def _forget(self) -> None:
+        self.soak, self.first_bad, self.signals, self.sampled_s = Soak(), None, (), None
+        self.triggers = ServiceTriggers(self.world.profile.triggers)
+
+    async def _mark(self, look: Look) -> str:
+        """Known-good by soak (B2): every pod on the template and ready, every probe good, no trigger firing."""
+        seen = look.seen
         needed, have = self.world.profile.known_good.soak, self.soak.seconds(self._steady())
-        if not healthy or have < needed or seen.standing(seen.template) is not Standing.UNPROVEN:
+        if self.soak.since is None or have < needed or seen.standing(seen.template) is not Standing.UNPROVEN:
             return ""
         why = f"healthy for {have:.0f} s ≥ {needed:g} s"
         change = self.world.platform.mark(
-            seen, {seen.template.release: Mark(Standing.KNOWN_GOOD, round_.at, ACTOR, why)}
+            seen, {seen.template.release: Mark(Standing.KNOWN_GOOD, look.round.at, ACTOR, why)}
         )
         if change is None:
             return ""
@@ -126,38 +201,65 @@ class Watch:
         except (Refused, Temporary) as error:
             return f"not marked yet: {error.message}"
         data = {"release": seen.template.release, "label": seen.template.label, "standing": "known-good", "why": why}
-        self._event("release.marked", data)
+        self.runs.record.append(Draft("release.marked", ACTOR, plain(data)))
         return f"marked: {seen.template.label} is known-good, {why}"
 
-    def _trigger(self) -> HealthTrigger:
-        return HealthTrigger(self.world.profile.triggers.health.failures)
-
-    def _decide(self, seen: Workload, verdicts: Sequence[Verdict], choice: Choice) -> Decision:
+    async def _decide(self, look: Look, verdicts: tuple[Verdict, ...]) -> Decision:
         triggers = self.world.profile.triggers
         limits = Limits(
-            triggers.cooldown, triggers.budget.rollbacks, triggers.budget.per, literal=triggers.policy == "literal"
+            triggers.cooldown,
+            triggers.budget.rollbacks,
+            triggers.budget.per,
+            recent_s=triggers.recent_change,
+            literal=triggers.policy == "literal",
         )
-        return decide(verdicts, seen, choice, past=self.past_rollbacks(), limits=limits, at=self.world.clock.now())
+        history = await self.world.platform.history()
+        ai_fails = any(v.rule == AI_FAILURES and v.outcome is Outcome.BREACH for v in verdicts)
+        return decide(
+            Situation(
+                verdicts,
+                look.seen,
+                choose(history, look.seen.marks, look.seen.template),
+                past=tuple(self.incidents.past_rollbacks()),
+                limits=limits,
+                at=self.world.clock.now(),
+                changed=next((r.created for r in history if r.current), None),
+                provider=await self._provider() if ai_fails else None,
+            )
+        )
+
+    async def _provider(self) -> Verdict | None:
+        """What the service says of the provider of its model; None where it offers no such answer (R59)."""
+        path = self.world.profile.contract.health_ai_services
+        if path is None:
+            return None
+        routing = await self.world.platform.routing()
+        if routing.service is None:
+            return None
+        probe = await self.world.prober.get(routing.service, path, timeout_s=self.world.profile.health.timeout)
+        return Verdict("provider", probe.outcome, f"{path}: {probe.detail}")
 
     async def _breach(self, decision: Decision) -> str:
-        incident = self._incident() or self._open(decision)
-        last = self._last_run(incident)
+        incident = self.incidents.own() or self._open(decision)
+        self._worse(incident, decision)
+        last = next(reversed(self.incidents.runs_of(incident)), None)
         if last is not None and last.state is RunState.WAITING:
             return f"incident {incident.id}: {last.id} waits for an approval: `codeblue run approve {last.id}`"
         if last is not None:
             return f"incident {incident.id} is open, and {last.runbook} {last.id} {last.state}: a person has to decide"
-        mode = self.world.profile.triggers.health.mode
-        if incident.decision is None or incident.decision["action"] != decision.action.value:
-            self._event(
-                "incident.decided", {**plain(decision), "sentence": decision.sentence, "mode": mode}, incident.id
+        mode = mode_of(self.world.profile.triggers, decision.verdicts)
+        if mode == "act" and self.incidents.frozen():
+            mode = "ask"
+        self.incidents.decide(incident, decision, mode)
+        request = self._request(decision)
+        if request is None:
+            by_hand = (
+                "" if decision.action is Action.PAGE_ONLY else "; this version has no procedure for it: do it by hand"
             )
-        if decision.action is not Action.ROLLBACK:
-            return f"incident {incident.id}: {decision.sentence}"
+            return f"incident {incident.id}: {decision.sentence}{by_hand}"
         if mode == "observe":
-            return f"incident {incident.id}: would roll back (mode observe): {decision.sentence}"
-        at_once = self.world.profile.runbooks.quick_rollback.at_once
-        literal = self.world.profile.triggers.policy == "literal"
-        plan = await self._plan("quick_rollback", Request(at_once=at_once, leave_known_good=literal))
+            return f"incident {incident.id}: would {decision.action.verb} (mode observe): {decision.sentence}"
+        plan = await self.aftermath.plan(*request)
         if isinstance(plan, str):
             return f"incident {incident.id}: {plan}"
         run = self.runs.request(
@@ -165,8 +267,36 @@ class Watch:
         )
         if mode == "ask":
             how = f"approve with `codeblue run approve {run.id}`"
-            return f"incident {incident.id}: asks to roll back (run {run.id}): {how}: {decision.sentence}"
-        return f"incident {incident.id}: rolling back ({run.id}): {decision.sentence}"
+            return f"incident {incident.id}: asks to {decision.action.verb} (run {run.id}): {how}: {decision.sentence}"
+        return f"incident {incident.id}: {decision.action.doing} ({run.id}): {decision.sentence}"
+
+    def _request(self, decision: Decision) -> tuple[str, object] | None:
+        """The procedure that does what was decided, and what it is asked for; None where there is none (yet)."""
+        match decision.action:
+            case Action.ROLLBACK:
+                at_once = self.world.profile.runbooks.quick_rollback.at_once
+                literal = self.world.profile.triggers.policy == "literal"
+                return "quick_rollback", Request(at_once=at_once, leave_known_good=literal)
+            case Action.REPLACE_POD:
+                return "replace_pod", ReplaceRequest(decision.pods)
+            case _:
+                return None
+
+    def _worse(self, incident: IncidentView, decision: Decision) -> None:
+        """An incident that began as a small one gets the severity of what fires by now; it never gets a smaller one."""
+        fires = [v.rule for v in decision.verdicts if v.outcome is Outcome.BREACH]
+        worst = min((severity_of(self.world.profile.severity, rule), rule) for rule in fires)
+        if worst[0] < severity_named(incident.severity):
+            self.incidents.note(
+                incident.id, "incident.severity", severity=worst[0].text, why=f"{worst[1]} fires as well"
+            )
+
+    def _open(self, decision: Decision) -> IncidentView:
+        self.gauge.begin()
+        breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
+        now = self.world.clock.now()
+        began = datetime.fromtimestamp(breach.since_s, UTC) if breach.since_s is not None else self.first_bad or now
+        return self.incidents.open(decision, min(began, now), severity_of(self.world.profile.severity, breach.rule))
 
     def _waits_for(self, run: RunView) -> bool:
         """The loop rests while a run changes something or belongs to an incident; mere reading does not blind it."""
@@ -176,117 +306,40 @@ class Watch:
         step = next((s for s in run.steps if s.state == "running"), None)
         return f"{run.runbook} {run.id} is {run.state}: {step.title if step else 'about to go on'}"
 
-    async def _after_run(self, seen: Workload) -> str:
-        """A rollback that ended well is followed by the verification; that one proven, the incident is mitigated.
-
-        Without a run of ours (mode observe, a cause elsewhere, an aborted one) it is mitigated when everything stayed
-        healthy: an incident that is over must not keep the loop from the next one.
-        """
-        incident = self._incident()
-        if incident is None:
-            return await self._overdue_report()
-        last = self._last_run(incident)
-        if last is None:
-            healthy_s = self.soak.seconds(self._steady())
-            if not self._recovered(healthy_s):
-                return ""
-            return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without a run of ours")
-        if not last.state.ended:
-            return ""
-        if last.state is not RunState.DONE:
-            healthy_s = self.soak.seconds(self._steady())
-            if last.state is not RunState.FAILED and self._recovered(
-                healthy_s
-            ):  # aborted or refused: nothing was tried
-                return await self._mitigated(incident, f"healthy for {healthy_s:.0f} s, without {last.id}")
-            return "" if self._reported(incident) else await self._report(incident, "its run did not succeed")
-        if last.runbook != "quick_rollback":
-            return await self._mitigated(incident, f"{seen.template.label} is proven healthy ({last.id})")
-        plan = await self._plan("recovery", VerifyRequest())
-        if isinstance(plan, str):
-            return f"incident {incident.id}: {plan}"
-        run = self.runs.request(plan, actor=ACTOR, reason="after the rollback", incident=incident.id)
-        return f"incident {incident.id}: verifying the recovery ({run.id})"
-
-    async def _mitigated(self, incident: IncidentView, why: str) -> str:
-        self.rounds.clear()
-        self._event("incident.mitigated", {"why": why}, incident.id)
-        return await self._report(incident, f"is mitigated: {why}")
-
-    async def _overdue_report(self) -> str:
-        """The report of an incident that a person resolved, or that was mitigated right before our process died."""
-        incidents = list(fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values())
-        if not incidents or incidents[-1].state == "open" or self._reported(incidents[-1]):
-            return ""
-        over = "was resolved by a person" if incidents[-1].state == "resolved" else "is mitigated"
-        return await self._report(incidents[-1], over)
-
-    async def _report(self, incident: IncidentView, what: str) -> str:
-        """Have the report written by a run of its own, which outlives a crash as all runs do."""
-        plan = await self._plan("incident_report", ReportRequest(incident.id))
-        if isinstance(plan, str):
-            return f"incident {incident.id} {what}; {plan}"
-        run = self.runs.request(plan, actor=ACTOR, reason=what, incident=incident.id)
-        return f"incident {incident.id} {what}; writing the report ({run.id})"
-
-    def _last_run(self, incident: IncidentView) -> RunView | None:
-        runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
-        ours = [r for r in runs if r.runbook != "incident_report" and r.state is not RunState.EXPIRED]
-        return ours[-1] if ours else None
-
-    def _reported(self, incident: IncidentView) -> bool:
-        runs = fold_runs(self.runs.record.read(incident=incident.id)).values()
-        return any(r.runbook == "incident_report" for r in runs)
-
     def _steady(self) -> datetime:
         """A time that only differences are taken of: a clock that is set right must not lengthen a soak."""
         return datetime.fromtimestamp(self.world.clock.monotonic(), UTC)
 
-    def _recovered(self, healthy_s: float) -> bool:
-        return healthy_s > 0 and healthy_s >= self.world.profile.verify.stable_for and self._last_ok()
 
-    def _last_ok(self) -> bool:
-        return bool(self.rounds) and self.rounds[-1].outcome is Outcome.OK
-
-    async def _plan(self, name: str, request: object) -> Plan | str:
-        try:
-            return await make_plan(name, request, self.world)
-        except (Refused, Temporary) as error:
-            return f"{name} is not possible now: {error.message} {error.remedy}".strip()
-
-    def _incident(self) -> IncidentView | None:
-        incidents = fold_incidents(self.runs.record.read(kinds=INCIDENT_KINDS)).values()
-        return next((i for i in incidents if i.state == "open"), None)
-
-    def _open(self, decision: Decision) -> IncidentView:
-        breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
-        id_ = new_id("inc", self.world.clock.now())
-        began = self.first_bad or self.world.clock.now()
-        data = {"severity": "SEV1", "trigger": breach.rule, "why": breach.why, "began": began}
-        self._event("incident.opened", data, id_)
-        return fold_incidents(self.runs.record.read(incident=id_))[id_]
-
-    def past_rollbacks(self) -> list[datetime]:
-        """When automatic rollbacks ended; those that never began do not count."""
-        runs = fold_runs(self.runs.record.read(kinds=RUN_KINDS)).values()
-        return [r.ended for r in runs if r.runbook == "quick_rollback" and r.actor == ACTOR and r.started and r.ended]
-
-    def _event(self, kind: str, data: object, incident: str = "") -> None:
-        self.runs.record.append(Draft(kind, ACTOR, plain(data), incident=incident))
+def _readiness(seen: Workload) -> Probe:
+    """Tier 0 (R1c): without a Service, a ready pod is the sign of life."""
+    ready = sum(p.ready for p in seen.live_pods)
+    outcome = Outcome.OK if ready else Outcome.BREACH
+    return Probe("readiness", "", outcome, None, 0.0, detail=f"{ready} of {seen.desired} pods are ready")
 
 
-def _calm(seen: Workload, verdict: Verdict) -> str:
+def _calm(seen: Workload, verdicts: tuple[Verdict, ...], *, metrics: bool) -> str:
     """The sentence of a cycle without a breach.
 
     While older pods answer in its place, no probe says anything about the release in force: then it is not called ok.
+
+    Args:
+        metrics: whether the profile names a source of metrics; without one, that they are unknown is no news.
     """
     label, exact = seen.template.label, seen.template.exact
+    health, *others = verdicts
+    unknown = [v for v in others if v.outcome is Outcome.UNKNOWN] if metrics else []
+    rising = [v for v in others if v.outcome is Outcome.OK and v.since_s is not None]
+    more = [f"{v.rule}: {v.why}" for v in rising]
+    if unknown:
+        more.append(f"{', '.join(v.rule for v in unknown)} unknown: {unknown[0].why}")
+    why = "; ".join((health.why, *more))
     rollout = judge_rollout(seen, exact)
-    if verdict.outcome is not Outcome.OK or rollout.ok:
-        return f"{verdict.outcome}: {label}: {verdict.why}"
+    if health.outcome is not Outcome.OK or rollout.ok:
+        return f"{health.outcome}: {label}: {why}"
     ready = sum(p.ready for p in seen.live_pods if p.template == exact)
     count = f"{ready} of {seen.desired} pods on the target and ready"
     pods = rollout.why if count in rollout.why else f"{count} ({rollout.why})"
     if not any(p.ready for p in seen.live_pods if p.template != exact):
-        return f"{verdict.outcome}: {label}: {verdict.why}; {pods}"
-    return f"the rollout of {label} is not finished: {pods}; older pods answer: {verdict.why}"
+        return f"{health.outcome}: {label}: {why}; {pods}"
+    return f"the rollout of {label} is not finished: {pods}; older pods answer: {why}"

@@ -29,12 +29,14 @@ from codeblue.adapters.kubernetes.template import overlay_secrets, parse, read_t
 from codeblue.adapters.kubernetes.usage import OomKills, read_facts, read_usage
 from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Conflict, Forbidden, LeaseLost, NotFound, Refused, Unreachable
-from codeblue.model.release import Mark, Revision, Template, Workload
+from codeblue.model.release import Mark, Pod, Revision, Template, Workload
 from codeblue.ports.clock import Clock
 from codeblue.ports.platform import Overlay, Place, PodFacts, Room, Routing, Usage
 
 #: The surge that replaces all pods at once.
 ALL = "100%"
+#: The kind of a change that ends a pod.
+POD = "pod"
 #: The API's own limit for counts, `leaseTransitions` among them.
 INT32_MAX = 2**31 - 1
 #: How often an epoch is stamped while others write to the Deployment at the same moment.
@@ -175,23 +177,55 @@ class KubernetesPlatform:
             body=json.dumps([_annotate(MARKS, encode_marks(added(seen.marks, new)))]),
         )
 
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        if pod.uid not in {p.uid for p in seen.live_pods}:
+            return None
+        return Change(
+            kind=POD,
+            target=f"Pod {self.ref.namespace}/{pod.name}, context {self.api.context}",
+            summary=f"evict {pod.name}",
+            precondition=seen.version,
+            body=json.dumps({"name": pod.name, "uid": pod.uid}),
+        )
+
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         tests: list[Json] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": change.precondition},
             {"op": "test", "path": f"/metadata/labels/{_escape(EPOCH)}", "value": str(fence.epoch)},
         ]
-        operations = json.loads(change.body)
+        body = json.loads(change.body)
+        operations: list[Json] = [] if change.kind == POD else body  # tests alone change nothing, and still answer
         try:
             after = await self.api.json_patch(self._path, tests + operations)
         except Conflict:
             await self._lost(fence)
             raise
+        if change.kind == POD:
+            await self._evict(body)
         metadata = after["metadata"]
         return Receipt(
             change=change.summary,
             accepted=f"resourceVersion {metadata['resourceVersion']}, generation {metadata.get('generation')}",
             at=self._clock.now(),
         )
+
+    async def _evict(self, pod: Json) -> None:
+        """End a pod, if a PodDisruptionBudget lets it.
+
+        That our right holds, the patch before it has shown: the eviction itself can only be bound to the pod's uid, so
+        that a late one never ends another pod (B3).
+        """
+        path = f"/api/v1/namespaces/{self.ref.namespace}/pods/{pod['name']}/eviction"
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod["name"], "namespace": self.ref.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod["uid"]}},
+        }
+        try:
+            await self.api.create(path, body)
+        except (NotFound, Conflict):
+            return  # it is gone, or another one has its name: what was wanted
 
     async def stamp_epoch(self, epoch: int) -> None:
         """Write a new lease epoch on the Deployment, so that patches of former epochs are refused from here on.

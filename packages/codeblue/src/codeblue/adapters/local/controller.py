@@ -52,7 +52,7 @@ class Controller:
 
     async def _move(self, state: State, pods: list[PodStatus]) -> bool:
         live = [p for p in pods if not p.terminating]
-        replicas = [Replica(p.name, p.exact == state.template.exact, p.ready) for p in live]
+        replicas = [Replica(p.name, _wanted(p, state), p.ready) for p in live]
         moves = next_moves(state.desired, state.surge, replicas)
         for running in self._replicas.all:
             if running.name in moves.stop:
@@ -66,7 +66,7 @@ class Controller:
         return not moves.none
 
     def _complete(self, state: State, pods: list[PodStatus]) -> bool:
-        good = [p.ready and p.exact == state.template.exact for p in pods]
+        good = [p.ready and _wanted(p, state) for p in pods]
         return all(good) and len(good) == state.desired
 
     def _stalled(self, state: State, pods: list[PodStatus]) -> str:
@@ -80,6 +80,10 @@ class Controller:
         return (
             f"{ready} of {state.desired} replicas are ready; no progress for {idle:.0f} s of {PROGRESS_DEADLINE_S:.0f}"
         )
+
+
+def _wanted(pod: PodStatus, state: State) -> bool:
+    return pod.exact == state.template.exact and pod.uid not in state.replaced
 
 
 async def control(layout: Layout) -> None:

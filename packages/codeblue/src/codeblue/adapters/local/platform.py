@@ -55,7 +55,7 @@ class LocalPlatform:
         """See `Platform.observe`. A report that the controller did not write just now is no observation."""
         status = await self._status()
         state = await self._call(lambda: store.load(self._layout))
-        pods = tuple(_pod(p) for p in status.pods)
+        pods = tuple(_pod(p, ends=p.uid in state.replaced) for p in status.pods)
         live = [p for p in pods if not p.terminating]
         return Workload(
             name=state.name,
@@ -107,6 +107,12 @@ class LocalPlatform:
             return None
         summary = ", ".join(f"{release[:10]} is {mark.standing}" for release, mark in new.items())
         return self._change("marks", summary, seen, {"marks": marks_to(new)})
+
+    def replace_pod(self, seen: Workload, pod: Pod) -> Change | None:
+        """See `Platform.replace_pod`: another replica is started first, as in a rollout."""
+        if pod.uid not in {p.uid for p in seen.live_pods}:
+            return None
+        return self._change("pod", f"replace {pod.name}", seen, {"replace": pod.uid})
 
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """See `Platform.apply`. Epoch and version are tested under the lock of the state that the change goes into."""
@@ -199,7 +205,7 @@ class LocalPlatform:
             raise Unreachable(f"{self.target} did not answer within {CALL_S:g} s.") from error
 
 
-def _pod(status: PodStatus) -> Pod:
+def _pod(status: PodStatus, *, ends: bool) -> Pod:
     return Pod(
         name=status.name,
         uid=status.uid,
@@ -207,7 +213,7 @@ def _pod(status: PodStatus) -> Pod:
         release=status.release,
         images=status.images,
         ready=status.ready,
-        terminating=status.terminating,
+        terminating=status.terminating or ends,
         restarts=status.restarts,
         trouble=status.trouble,
         running_since=status.running_since,

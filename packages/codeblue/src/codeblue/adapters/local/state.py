@@ -19,6 +19,9 @@ AT_ONCE = '{"surge":"all"}'
 #: Former templates that are kept, as a Deployment keeps them by default.
 HISTORY_LIMIT = 10
 
+#: Replicas that were to be replaced and are remembered; far more than there can be at a time.
+REPLACED_LIMIT = 200
+
 #: Marks of templates that are no more in the history; more of them are forgotten, oldest first.
 MARKS_LIMIT = 50
 
@@ -41,6 +44,7 @@ class State:
         generation: grows with every change of the template or of the replica count.
         history: newest first; the first one is in force.
         run: the run that last changed the template, or "".
+        replaced: uids of replicas that are to be replaced by others of the same template.
     """
 
     name: str
@@ -58,6 +62,7 @@ class State:
     epoch: int = 0
     run: str = ""
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
 
     def with_template(self, template: Template, manager: str, at: datetime) -> "State":
         """Put a template in force. One that was there before comes back with a new number, as in a Deployment."""
@@ -112,6 +117,8 @@ class State:
             after = replace(after, surged=after.strategy, strategy=AT_ONCE)
         if "strategy" in body:
             after = replace(after, strategy=str(body["strategy"]), surged="")
+        if "replace" in body:
+            after = replace(after, replaced=(*after.replaced, str(body["replace"]))[-REPLACED_LIMIT:])
         if template is not None:
             return replace(after.with_template(template, "codeblue", at), run=str(body.get("run", "")))
         return replace(after, version=after.version + 1)
@@ -175,14 +182,21 @@ def to_json(state: State) -> dict[str, Any]:
         "epoch": state.epoch,
         "run": state.run,
         "marks": marks_to(state.marks),
+        "replaced": list(state.replaced),
     }
 
 
 def from_json(data: Mapping[str, Any]) -> State:
     """The reverse of `to_json`. Raises KeyError, ValueError, UsageError for damaged data."""
-    plain = {k: v for k, v in data.items() if k not in ("template", "history", "marks")}
+    plain = {k: v for k, v in data.items() if k not in ("template", "history", "marks", "replaced")}
     history = tuple(Entry(e["number"], e["body"], datetime.fromisoformat(e["created"])) for e in data["history"])
-    return State(template=parse(data["template"]), history=history, marks=marks_from(data["marks"]), **plain)
+    return State(
+        template=parse(data["template"]),
+        history=history,
+        marks=marks_from(data["marks"]),
+        replaced=tuple(data.get("replaced", ())),
+        **plain,
+    )
 
 
 def marks_to(marks: Mapping[str, Mark]) -> dict[str, dict[str, str]]:

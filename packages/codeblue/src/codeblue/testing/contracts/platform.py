@@ -334,6 +334,39 @@ class PlatformContract(PlatformFixtures):
         assert room.fits in (True, False, None)
         assert room.why
 
+    @pytest.mark.req("R7")
+    async def test_one_pod_is_replaced_by_another_of_the_same_template(
+        self, platform: Platform, settled: Settled, fence: NewFence
+    ) -> None:
+        right = await fence()
+        before = await settled()
+        ill = before.live_pods[0]
+        change = platform.replace_pod(before, ill)
+        assert change is not None and ill.name in change.summary
+        await apply_fresh(platform, lambda seen: platform.replace_pod(seen, ill), right)
+        seen = await platform.observe()
+        assert ill.uid not in {p.uid for p in seen.live_pods}, "it is on its way out at once"
+        assert platform.replace_pod(seen, ill) is None
+        after = await settled()
+        assert_settled(after)
+        assert after.template == before.template
+        assert after.generation == before.generation
+        stayed = {p.uid for p in before.live_pods} - {ill.uid}
+        assert stayed <= {p.uid for p in after.live_pods}, "the others were left alone"
+
+    @pytest.mark.req("R7", "B3")
+    async def test_a_former_holder_ends_no_pod(
+        self, platform: Platform, other: Platform, settled: Settled, fence: NewFence
+    ) -> None:
+        old = await fence()
+        await fence()
+        before = await settled()
+        change = platform.replace_pod(before, before.live_pods[0])
+        assert change is not None
+        with pytest.raises(LeaseLost):
+            await platform.apply(change, old)
+        assert {p.uid for p in (await other.observe()).live_pods} == {p.uid for p in before.live_pods}
+
     # -- trouble
 
     @pytest.mark.req("R11")

@@ -1,0 +1,336 @@
+"""Who was paged and what became of it, and how long an incident lasts: folded from its events (R2, R3).
+
+How long it lasts is told by anchors (`model.anchor`), which no correction of the time of day moves. An event that has
+none is placed between its neighbours that have one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from codeblue.model.anchor import Anchor
+from codeblue.model.event import Event
+from codeblue.model.incident import Level
+from codeblue.model.page import Fate
+from codeblue.record.fields import mapping, number, reading, text
+
+INTENDED, DEFERRED, DELIVERED = "page.intended", "page.deferred", "page.delivered"
+REQUESTED, UNROUTED, SETTLED = "page.requested", "page.unrouted", "page.settled"
+ANCHORED, ACKNOWLEDGED, ESCALATED = "incident.anchored", "incident.acknowledged", "incident.escalated"
+#: Whoever switched AI features off in an incident says so with this event; the Clinical lead is told (R3).
+AI_OFF = "flags.disabled"
+
+PAGE_KINDS = (INTENDED, DEFERRED, DELIVERED, REQUESTED, UNROUTED, SETTLED)
+#: The kinds of event that paging is folded from.
+PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, AI_OFF, *PAGE_KINDS)
+
+#: Levels that are not of the ladder.
+NOTICE, TEST = "notice", "test"
+
+#: Events that are about paging itself: after an acknowledgement they are not what happens.
+_OWN = (*PAGE_KINDS, ANCHORED, "incident.decided", "incident.opened")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One channel tried for one call, in one round.
+
+    Attributes:
+        round: 0; more where all channels failed and were tried anew.
+        tries: how often it was sent, that is intended.
+        state: "intended" (sent or about to be: no outcome yet), "deferred" (certainly not accepted; another try follows
+            at `not_before_s`), or a `Fate`.
+        first_s, last_s: elapsed seconds of the incident at its first and latest event.
+    """
+
+    key: str
+    channel: str
+    round: int
+    tries: int
+    state: str
+    first_s: float
+    last_s: float
+    intended: datetime
+    not_before_s: float = 0.0
+    ended: datetime | None = None
+    reference: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """One person called once: over one channel, or over several until one accepted it.
+
+    Attributes:
+        level: "L1" … "L4", "notice", "test".
+        at_s: elapsed seconds of the incident when it was first meant.
+        unrouted: why no channel could even be tried.
+    """
+
+    level: str
+    cycle: int
+    role: str
+    at_s: float
+    attempts: tuple[Attempt, ...] = ()
+    unrouted: str = ""
+
+    @property
+    def id(self) -> tuple[str, int, str]:
+        return (self.level, self.cycle, self.role)
+
+    @property
+    def delivered(self) -> Attempt | None:
+        """The attempt that a provider accepted."""
+        return next((a for a in self.attempts if a.state == Fate.ACCEPTED), None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether every attempt so far came to nothing."""
+        ends = (Fate.REFUSED.value, Fate.UNKNOWN.value)
+        return bool(self.attempts) and all(a.state in ends for a in self.attempts)
+
+    @property
+    def state(self) -> str:
+        """Its state in a word: "delivered", "on its way", "not delivered"."""
+        if self.delivered is not None:
+            return "delivered"
+        pending = any(a.state in ("intended", "deferred") for a in self.attempts)
+        return "on its way" if pending else "not delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """An acknowledgement.
+
+    Attributes:
+        level: the highest level that it is for; those below it are included.
+        active_s: elapsed seconds of the incident when last something happened after it, itself at least.
+    """
+
+    seq: int
+    level: str
+    actor: str
+    at: datetime
+    at_s: float
+    active_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that waits for an approval."""
+
+    run: str
+    seq: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A page that somebody asked for: a test, or a notice outside of the ladder."""
+
+    seq: int
+    level: str
+    role: str
+    summary: str
+    next_step: str
+    actor: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PagingView:
+    """The paging of one incident, or of one page that belongs to none.
+
+    Attributes:
+        boots: boot → what its clock showed when the incident began.
+        mark_s, mark_at: the latest event whose elapsed time is certain, and its time of day.
+        proven_s: so long it lasted at least.
+        loose: something happened whose elapsed time is an estimate.
+        settled: (channel, acknowledged, sequence number of the acknowledgement or 0).
+    """
+
+    incident: str
+    began: datetime
+    mark_at: datetime
+    mark_s: float = 0.0
+    proven_s: float = 0.0
+    boots: Mapping[str, float] = field(default_factory=dict)
+    calls: tuple[CallView, ...] = ()
+    acks: tuple[Ack, ...] = ()
+    escalated: tuple[str, ...] = ()
+    requested: tuple[Requested, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    ai_off: bool = False
+    loose: bool = False
+    settled: frozenset[tuple[str, bool, int]] = frozenset()
+
+    def elapsed_s(self, anchor: Anchor, now: datetime) -> float:
+        """How long it lasts: by the boot's own clock where it was anchored in this boot, else by the time of day since
+        the latest event that is certain; never less than the record proves."""
+        if anchor.boot in self.boots:
+            by_clock = anchor.at_s - self.boots[anchor.boot]
+        else:
+            by_clock = self.mark_s + (now - self.mark_at).total_seconds()
+        return round(max(by_clock, self.proven_s), 3)
+
+    def call(self, level: str, cycle: int, role: str) -> CallView | None:
+        """One call, None if it was not meant yet."""
+        return next((c for c in self.calls if c.id == (level, cycle, role)), None)
+
+    def latest(self, level: str, role: str) -> CallView | None:
+        """The latest call of a role at a level."""
+        found = [c for c in self.calls if c.level == level and c.role == role]
+        return max(found, key=lambda c: c.cycle, default=None)
+
+    @property
+    def unsaid_approvals(self) -> tuple[int, ...]:
+        """The runs that wait for an approval and began to after the last page of L1 was meant, by their events."""
+        said = max((c.at_s for c in self.calls if c.level == Level.L1.name), default=-1.0)
+        return tuple(w.seq for w in self.waiting if w.at_s > said)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels that may have something of it: what is settled there when somebody acknowledges."""
+        reached = (Fate.ACCEPTED.value, Fate.UNKNOWN.value)
+        return tuple(dict.fromkeys(a.channel for c in self.calls for a in c.attempts if a.state in reached))
+
+
+def fold_pages(events: Iterable[Event]) -> dict[str, PagingView]:
+    """The paging of every incident among the events. Raises Damaged: an event does not say what it must."""
+    views: dict[str, PagingView] = {}
+    for event in events:
+        view = advance_paging(views.get(event.incident), event)
+        if view is not None:
+            views[event.incident] = view
+    return views
+
+
+def advance_paging(view: PagingView | None, event: Event) -> PagingView | None:
+    """The paging after one more event of its incident; None before there is one. Raises Damaged."""
+    if not event.incident:
+        return None
+    with reading(event):
+        if view is None:
+            if event.kind not in ("incident.opened", REQUESTED):
+                return None
+            view = PagingView(event.incident, event.at, event.at)
+            if "anchor" in event.data:
+                anchor = _anchor(mapping(event.data, "anchor"))
+                view = replace(view, boots={anchor.boot: anchor.at_s})
+        return _advance(view, event)
+
+
+def anchor_data(anchor: Anchor) -> dict[str, Any]:
+    """An anchor as events carry it, under the key "anchor"."""
+    return {"boot": anchor.boot, "at_s": anchor.at_s}
+
+
+def _anchor(data: Mapping[str, Any]) -> Anchor:
+    return Anchor(text(data, "boot"), number(data, "at_s"))
+
+
+def _advance(view: PagingView, event: Event) -> PagingView:
+    d = event.data
+    elapsed, certain = _elapsed(view, event)
+    if certain:
+        view = _marked(view, elapsed, event.at)
+    match event.kind:
+        case "incident.anchored":
+            anchor = _anchor(d)
+            return replace(view, boots={**view.boots, anchor.boot: anchor.at_s - elapsed})
+        case "page.intended":
+            return _call(view, d, lambda c: _intended(c, event, elapsed), elapsed)
+        case "page.unrouted":
+            return _call(view, d, lambda c: replace(c, unrouted=text(d, "why")), elapsed)
+        case "page.deferred":
+            later = elapsed + number(d, "delay_s")
+            return _attempt(view, event, elapsed, state="deferred", not_before_s=later, why=text(d, "why"))
+        case "page.delivered":
+            fate, reference = Fate(text(d, "fate")), text(d, "reference")
+            return _attempt(
+                view, event, elapsed, state=fate.value, reference=reference, why=text(d, "why"), ended=event.at
+            )
+        case "page.requested":
+            wanted = text(d, "level"), text(d, "role"), text(d, "summary"), text(d, "next_step")
+            asked = Requested(event.seq, *wanted, event.actor, elapsed)
+            return replace(view, requested=(*view.requested, asked))
+        case "page.settled":
+            done = (text(d, "channel"), d["acknowledged"] is True, int(number(d, "upto")))
+            return replace(view, settled=view.settled | {done})
+    if event.kind == "run.waiting":
+        view = replace(view, waiting=(*view.waiting, Waiting(event.run, event.seq, elapsed)))
+    elif event.kind in ("run.approved", "run.started", "run.abort_requested", "run.ended"):
+        view = replace(view, waiting=tuple(w for w in view.waiting if w.run != event.run))
+    if not certain and event.kind not in _OWN:
+        view = replace(view, loose=True)
+    if event.kind not in _OWN and view.acks:
+        *before, last = view.acks
+        view = replace(view, acks=(*before, replace(last, active_s=max(last.active_s, elapsed))))
+    match event.kind:
+        case "incident.acknowledged":
+            level = Level[text(d, "level")].name if "level" in d else _highest(view)
+            ack = Ack(event.seq, level, event.actor, event.at, elapsed, elapsed)
+            return replace(view, acks=(*view.acks, ack))
+        case "incident.escalated":
+            return replace(view, escalated=(*view.escalated, Level[text(d, "level")].name))
+        case "flags.disabled":
+            return replace(view, ai_off=True)
+    return view
+
+
+def _elapsed(view: PagingView, event: Event) -> tuple[float, bool]:
+    """The event's elapsed time, and whether it is certain or an estimate by the time of day."""
+    if "elapsed_s" in event.data:
+        return number(event.data, "elapsed_s"), True
+    if event.at == view.began and event.kind in ("incident.opened", REQUESTED) and not view.proven_s:
+        return 0.0, True
+    if "anchor" in event.data:
+        anchor = _anchor(mapping(event.data, "anchor"))
+        if anchor.boot in view.boots:
+            return max(anchor.at_s - view.boots[anchor.boot], view.proven_s), True
+    return view.mark_s + max(0.0, (event.at - view.mark_at).total_seconds()), False
+
+
+def _marked(view: PagingView, elapsed: float, at: datetime) -> PagingView:
+    """Something certain: what was estimated before it cannot have been later."""
+    acks = tuple(replace(a, at_s=min(a.at_s, elapsed), active_s=min(a.active_s, elapsed)) for a in view.acks)
+    proven = max(view.proven_s, elapsed)
+    return replace(view, mark_s=elapsed, mark_at=at, proven_s=proven, acks=acks, loose=False)
+
+
+def _highest(view: PagingView) -> str:
+    """The highest level that was paged so far, L1 before any was."""
+    return max((Level[c.level] for c in view.calls if c.level in Level.__members__), default=Level.L1).name
+
+
+def _call(view: PagingView, d: Mapping[str, Any], change: Any, elapsed: float) -> PagingView:
+    level, cycle, role = text(d, "level"), int(number(d, "cycle")), text(d, "role")
+    if view.call(level, cycle, role) is None:
+        view = replace(view, calls=(*view.calls, CallView(level, cycle, role, elapsed)))
+    calls = tuple(change(c) if c.id == (level, cycle, role) else c for c in view.calls)
+    return replace(view, calls=calls)
+
+
+def _intended(call: CallView, event: Event, elapsed: float) -> CallView:
+    d = event.data
+    key, channel, round_ = text(d, "key"), text(d, "channel"), int(number(d, "round"))
+    before = next((a for a in call.attempts if a.key == key and a.round == round_), None)
+    if before is None:
+        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at)
+        return replace(call, attempts=(*call.attempts, made))
+    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed)
+    return replace(call, attempts=tuple(again if a is before else a for a in call.attempts))
+
+
+def _attempt(view: PagingView, event: Event, elapsed: float, **changes: Any) -> PagingView:
+    """The latest attempt with the event's key, changed. An outcome of what was never intended changes nothing."""
+    key = text(event.data, "key")
+    for call in view.calls:
+        found = [a for a in call.attempts if a.key == key]
+        if found:
+            now = replace(found[-1], last_s=elapsed, **changes)
+            attempts = tuple(now if a is found[-1] else a for a in call.attempts)
+            done = replace(call, attempts=attempts)
+            return replace(view, calls=tuple(done if c is call else c for c in view.calls))
+    return view

@@ -1,0 +1,44 @@
+"""What the public should be told of an incident (R22): a function of what the record says, and of nothing else."""
+
+from collections.abc import Collection, Iterable
+
+from codeblue.ports.status_page import Posted
+from codeblue.record.incidents import IncidentView
+from codeblue.record.runs import RunState, RunView
+
+#: Runbooks that look or write, and restore nothing.
+_RESTORES_NOTHING = ("recovery", "incident_report")
+_ORDER = {status: place for place, status in enumerate(Posted)}
+
+
+def desired(incident: IncidentView, runs: Iterable[RunView]) -> Posted:
+    """The status that is true now.
+
+    - `resolved`: the service is proven healthy (mitigated), or a person closed the incident.
+    - `monitoring`: what restores the service was done and proven; its verification goes on.
+    - `identified`: it is decided what to do and it follows (not `page_only`, not in mode observe), or it is being done.
+    - `investigating`: everything else.
+
+    Args:
+        runs: those that belong to the incident.
+    """
+    if incident.state != "open":
+        return Posted.RESOLVED
+    restoring = [r for r in runs if r.runbook not in _RESTORES_NOTHING]
+    if any(r.state is RunState.DONE for r in restoring):
+        return Posted.MONITORING
+    if any(r.started is not None for r in restoring):
+        return Posted.IDENTIFIED
+    decision = incident.decision or {}
+    follows = decision.get("action") not in (None, "page_only") and decision.get("mode") != "observe"
+    return Posted.IDENTIFIED if follows else Posted.INVESTIGATING
+
+
+def is_public(incident: IncidentView, severities: Collection[str]) -> bool:
+    """Whether the public is told of it."""
+    return incident.severity in severities
+
+
+def further(one: Posted, other: Posted | None) -> bool:
+    """Whether a status is further on than another; everything is further than none. Statuses only move forward."""
+    return other is None or _ORDER[one] > _ORDER[other]

@@ -1,0 +1,62 @@
+"""Alerts of somebody else's monitoring, as verdicts: they count as the trigger that they name, or for people only."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from codeblue.engine.runs import Runs
+from codeblue.model.health import Outcome
+from codeblue.model.verdict import Verdict
+from codeblue.record.alerts import ALERT_KINDS, AlertFold, AlertView, Truncation, breaches
+from codeblue.rules.decision import ALERT
+
+#: So many alerts are named in a verdict.
+NAMED = 3
+
+
+class Alerts:
+    """The alerts that fire now, read from the record that `runs` has."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        api = runs.world.profile.api
+        self._fold = AlertFold(api.alert_expires) if api is not None else None
+        self._truncations: tuple[Truncation, ...] = ()
+
+    def judge(self, verdicts: Sequence[Verdict], closed: datetime | None) -> tuple[Verdict, ...]:
+        """The verdicts with what the alerts say.
+
+        Args:
+            verdicts: our own. An alert that names one of their triggers makes it a breach where it is none.
+            closed: when a person last closed an incident: what was sent before that is dealt with.
+        """
+        if self._fold is None:
+            return tuple(verdicts)
+        for event in self._runs.record.read(after=self._fold.seq, kinds=ALERT_KINDS):
+            self._fold.add(event)
+        self._truncations += self._fold.take_truncations()
+        firing = [a for a in self._fold.firing(self._runs.world.clock.now()) if closed is None or a.received > closed]
+        left_out = [t for t in self._truncations if closed is None or t.at > closed]
+        named = breaches(firing)
+        judged = [_raised(v, named.pop(v.rule)) if v.rule in named else v for v in verdicts]
+        judged += [_raised(Verdict(rule, Outcome.UNKNOWN, ""), alert) for rule, alert in named.items()]
+        others = [a for a in firing if not a.trigger]
+        if others or left_out:
+            judged.append(Verdict(ALERT, Outcome.BREACH, _words(others, left_out)))
+        return tuple(judged)
+
+
+def _raised(verdict: Verdict, alert: AlertView) -> Verdict:
+    if verdict.outcome is Outcome.BREACH:
+        return verdict
+    ours = f"; seen from here: {verdict.outcome}, {verdict.why}" if verdict.why else ""
+    why = f"alert {alert.name!r} fires since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC{ours}"
+    return replace(verdict, outcome=Outcome.BREACH, why=why)
+
+
+def _words(alerts: Sequence[AlertView], left_out: Sequence[Truncation]) -> str:
+    names = list(dict.fromkeys(repr(a.name) for a in alerts))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    said = [f"{len(alerts)} alerts fire: {', '.join(names[:NAMED])}{more}"] if alerts else []
+    said += [f"a message left {sum(t.left_out for t in left_out)} alerts out"] if left_out else []
+    return "; ".join(said)

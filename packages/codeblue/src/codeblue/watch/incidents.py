@@ -1,0 +1,78 @@
+"""The incidents of one service as the loops see and write them: one place that knows which events that takes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from codeblue.engine.runs import Runs
+from codeblue.model.event import Draft
+from codeblue.model.health import Outcome
+from codeblue.model.ids import new_id
+from codeblue.model.incident import Severity
+from codeblue.model.verdict import Decision
+from codeblue.record.chain import plain
+from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents, freeze_of
+from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
+from codeblue.rules.decision import PastRollback
+
+#: The actor of everything that happens without a person.
+ACTOR = "watch"
+
+
+class Incidents:
+    """Reads and writes the incidents of the record that `runs` has."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def all(self) -> list[IncidentView]:
+        """All incidents, oldest first."""
+        return list(fold_incidents(self._runs.record.read(kinds=INCIDENT_KINDS)).values())
+
+    def own(self) -> IncidentView | None:
+        """The open incident that the loop opened; there is at most one."""
+        return next((i for i in self.all() if i.state == "open" and not i.declared), None)
+
+    def closed(self) -> datetime | None:
+        """When a person last closed one that the loop had opened, None without."""
+        return max((i.resolved for i in self.all() if i.resolved is not None and not i.declared), default=None)
+
+    def frozen(self) -> bool:
+        """Whether an open incident allows no change without an approval (R9)."""
+        return freeze_of(self._runs.record.read(kinds=INCIDENT_KINDS)) is not None
+
+    def open(self, decision: Decision, began: datetime, severity: Severity) -> IncidentView:
+        """Open an incident about the first breach of a decision."""
+        breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
+        id_ = new_id("inc", self._runs.world.clock.now())
+        self.note(
+            id_, "incident.opened", severity=severity.text, trigger=breach.rule, why=breach.why, began=began.isoformat()
+        )
+        return fold_incidents(self._runs.record.read(incident=id_))[id_]
+
+    def decide(self, incident: IncidentView, decision: Decision, mode: str) -> None:
+        """Record a decision, unless it is the one that stands already."""
+        if incident.decision is None or incident.decision["action"] != decision.action.value:
+            self.note(incident.id, "incident.decided", **plain(decision), sentence=decision.sentence, mode=mode)
+
+    def note(self, incident: str, kind: str, **data: object) -> None:
+        """Append an event of an incident."""
+        self._runs.record.append(Draft(kind, ACTOR, plain(data), incident=incident))
+
+    def runs_of(self, incident: IncidentView) -> list[RunView]:
+        """The runs of an incident that say something about it, oldest first: neither reports nor expired requests."""
+        runs = fold_runs(self._runs.record.read(incident=incident.id)).values()
+        return [r for r in runs if r.runbook != "incident_report" and r.state is not RunState.EXPIRED]
+
+    def reported(self, incident: IncidentView) -> bool:
+        """Whether its report was asked for."""
+        runs = fold_runs(self._runs.record.read(incident=incident.id)).values()
+        return any(r.runbook == "incident_report" for r in runs)
+
+    def past_rollbacks(self) -> Sequence[PastRollback]:
+        """The automatic rollbacks that began and ended."""
+        runs = fold_runs(self._runs.record.read(kinds=RUN_KINDS)).values()
+        return [
+            PastRollback(r.ended, str(r.inputs.get("origin_release", "")))
+            for r in runs
+            if r.runbook == "quick_rollback" and r.actor == ACTOR and r.started and r.ended
+        ]

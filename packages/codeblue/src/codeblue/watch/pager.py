@@ -1,0 +1,544 @@
+"""Who pages people: a loop over the record (docs/decisions/0006-the-pager-is-a-loop.md, R2, R3).
+
+Each cycle folds what the record says, asks the rules who is due, and starts what follows: record the intent, send,
+record the outcome. The record is the queue and the memory: a kill at any point is followed by computing again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from codeblue.engine.crashpoint import crashpoint
+from codeblue.model.errors import CodeBlueError, LeaseLost, Temporary, Unreachable
+from codeblue.model.event import Draft, Event
+from codeblue.model.incident import Level, Role, Severity
+from codeblue.model.page import Delivery, Fate, Page
+from codeblue.model.secret import masked
+from codeblue.ports.channel import Channel
+from codeblue.ports.clock import Clock
+from codeblue.ports.record import RecordStore
+from codeblue.profile.model import Profile
+from codeblue.profile.people import configured
+from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, advance_incident
+from codeblue.record.pages import (
+    ANCHORED,
+    DEFERRED,
+    DELIVERED,
+    INTENDED,
+    NOTICE,
+    PAGING_KINDS,
+    SETTLED,
+    TEST,
+    UNROUTED,
+    CallView,
+    PagingView,
+    advance_paging,
+)
+from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, next_step
+from codeblue.rules.escalation import Call, Due, Situation, acknowledged, due, ladder_of, next_level, situation_of
+from codeblue.rules.severity import MANUAL, plan_of, severity_named, trigger_name
+
+ACTOR = "pager"
+#: How often the loop looks; the daemon's pace.
+TICK_S = 1.0
+#: The port bounds a send to 10 s; a channel that does not keep to it is given up on.
+SEND_S = 12.0
+#: How old an event may become whose elapsed time is an estimate, where an acknowledgement's expiry hangs on it.
+LOOSE_S = 60.0
+#: A page that somebody asked for is not sent any more after this time: whoever asked is gone.
+STALE_S = 3600.0
+#: The shortest pause before a channel that could not settle is asked again.
+SETTLE_AGAIN_S = 5.0
+#: Turns that a send gets before the cycle says what it did; one that takes longer goes on by itself.
+_TURNS = 5
+
+#: The watch's triggers in words that may leave: a page carries no text of the service (B9).
+_WORDS: Mapping[str, str] = {
+    "health": "the health check fails",
+    "error_rate": "too many errors",
+    "latency": "answers are too slow",
+    "memory": "memory is running out",
+    "ai": "AI calls fail",
+    "alert": "an alert of the monitoring",
+    "signals": "the metrics cannot be read",
+    "inhibition": "triggers were inhibited for longer than was said",
+}
+
+
+@dataclass
+class _Case:
+    """One incident, or one page that belongs to none, as far as the record was read."""
+
+    incident: IncidentView | None = None
+    paging: PagingView | None = None
+    seq: int = 0
+
+    def advance(self, event: Event) -> None:
+        if event.seq <= self.seq:
+            return
+        self.incident, self.paging = advance_incident(self.incident, event), advance_paging(self.paging, event)
+        self.seq = event.seq
+
+
+@dataclass
+class Pager:
+    """The loop's side of paging.
+
+    Args:
+        channels: those that the profile configures, open.
+        fence: gives the right to act or raises LeaseLost; asked before each intent.
+        only: the one incident that it cares for; "": all.
+    """
+
+    record: RecordStore
+    channels: Sequence[Channel]
+    profile: Profile
+    clock: Clock
+    fence: Callable[[], Awaitable[object]] | None = None
+    only: str = ""
+    _cases: dict[str, _Case] = field(default_factory=dict)
+    _seq: int = -1
+    _flying: dict[tuple[str, str, int, str], tuple["asyncio.Task[None]", str]] = field(default_factory=dict)
+    _settling: dict[tuple[str, str, bool, int], "asyncio.Task[None]"] = field(default_factory=dict)
+    _settle_at: dict[tuple[str, str, bool, int], float] = field(default_factory=dict)
+    _broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._ladder = ladder_of(self.profile.escalation)
+        escalation = self.profile.escalation
+        self._patience = Patience(escalation.tries, escalation.give_up)
+        self._by_name = {channel.name: channel for channel in self.channels}
+
+    async def cycle(self) -> str:
+        """One cycle. Returns the sentence.
+
+        Raises:
+            LeaseLost: somebody else acts now. Other CodeBlueErrors: the record could not be read or written in this
+                cycle; the next one computes anew.
+        """
+        self._reap()
+        self._follow()
+        said = []
+        for id_, case in list(self._cases.items()):
+            sentence = self._look_after(id_, case)
+            if sentence:
+                said.append(sentence)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        said += self._broken
+        self._broken.clear()
+        return "; ".join(said) or "nobody to page: no incident is open"
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        return bool(self._flying or self._settling)
+
+    def undelivered(self) -> list[CallView]:
+        """Calls that were meant and that no channel accepted, of everything that it cares for."""
+        views = [case.paging for case in self._cases.values() if case.paging is not None]
+        return [call for view in views for call in view.calls if call.delivered is None]
+
+    async def close(self, limit_s: float = 5.0) -> None:
+        """Let what is being sent end, and release the channels. May be called twice."""
+        tasks = [task for task, _ in self._flying.values()] + list(self._settling.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=limit_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in self.channels:
+            await channel.close()
+
+    def _follow(self) -> None:
+        """Take in what the record has that was not read yet."""
+        if self._seq < 0:
+            events = self.record.read(incident=self.only, kinds={*INCIDENT_KINDS, *PAGING_KINDS})
+            for event in events:
+                self._take(event)
+            self._seq = events[-1].seq if events else 0
+            for id_ in [i for i, case in self._cases.items() if self._is_alive(case)]:
+                self._cases[id_] = _Case()  # once more with everything that happened: an acknowledgement hangs on it
+                for event in self.record.read(incident=id_):
+                    self._cases[id_].advance(event)
+        for event in self.record.read(after=self._seq, incident=self.only):
+            self._take(event)
+            self._seq = event.seq
+        self._cases = {i: case for i, case in self._cases.items() if self._is_alive(case)}
+
+    def _take(self, event: Event) -> None:
+        if event.incident:
+            self._cases.setdefault(event.incident, _Case()).advance(event)
+
+    def _is_alive(self, case: _Case) -> bool:
+        """Whether anything can still follow from it."""
+        incident, paging = case.incident, case.paging
+        if paging is None:
+            return False
+        if incident is not None and not incident.over:
+            return True
+        open_requests = any(self._wants_requested(paging, r.level, r.seq, r.role) for r in paging.requested)
+        return open_requests or bool(self._to_settle(case))
+
+    def _look_after(self, id_: str, case: _Case) -> str:
+        """Start what follows for one incident. Returns its sentence."""
+        self._anchor(id_, case)
+        paging = case.paging
+        if paging is None:
+            return ""
+        for channel, done, upto in self._to_settle(case):
+            self._settle(id_, channel, done, upto)
+        sent = [self._go_on(id_, case, call) for call in self._wanted(case)]
+        flying = [
+            f"{role} ({level}) over {name}" for (i, level, _, role), (_, name) in self._flying.items() if i == id_
+        ]
+        if case.incident is None:
+            return f"{id_}: paging {', '.join(flying)}" if flying else ""
+        if case.incident.over:
+            return ""
+        verdict, now = self._due(case, case.incident)
+        failing = [s for s in sent if s]
+        if flying:
+            what = f"paging {', '.join(flying)}"
+        elif failing:
+            what = failing[0]
+        else:
+            rung = next_level(self._ladder, now)
+            then = f"next: {rung.level.name} at {rung.after_s:g} s" if rung else "no further level by time"
+            what = f"everybody due was paged; {then}"
+        return f"incident {id_}, {verdict.level.name}: {what}"
+
+    def _anchor(self, id_: str, case: _Case) -> None:
+        """Hold on to how long it lasts, in a boot that the record does not know, or where only estimates are left."""
+        paging, anchor = case.paging, self.clock.anchor()
+        if paging is None or (case.incident is not None and case.incident.over):
+            return
+        elapsed = self._elapsed(paging)
+        loose = paging.loose and paging.acks and elapsed >= paging.mark_s + LOOSE_S
+        if anchor.boot not in paging.boots or loose:
+            self._event(id_, ANCHORED, boot=anchor.boot, at_s=anchor.at_s, elapsed_s=elapsed)
+            self._follow()
+
+    def _elapsed(self, paging: PagingView) -> float:
+        return paging.elapsed_s(self.clock.anchor(), self.clock.now())
+
+    def _due(self, case: _Case, incident: IncidentView) -> tuple[Due, Situation]:
+        if case.paging is None:
+            raise RuntimeError("an incident has a paging")
+        now = situation_of(incident, case.paging, self.profile.severity, self._elapsed(case.paging))
+        return due(self._ladder, now), now
+
+    def _wanted(self, case: _Case) -> list[Call]:
+        """Every call that is due, or was meant and not delivered yet, and is still wanted."""
+        paging, incident = case.paging, case.incident
+        if paging is None:
+            return []
+        wanted = [
+            Call(r.level, r.seq, Role(r.role))
+            for r in paging.requested
+            if self._wants_requested(paging, r.level, r.seq, r.role)
+        ]
+        if incident is None or incident.over:
+            return wanted
+        verdict, now = self._due(case, incident)
+        asked = {(call.level, call.cycle, call.role) for call in wanted}
+        meant = [
+            Call(c.level, c.cycle, Role(c.role))
+            for c in paging.calls
+            if c.delivered is None and c.id not in asked and self._still(paging, now, c)
+        ]
+        return [*wanted, *meant, *verdict.calls]
+
+    def _still(self, paging: PagingView, now: Situation, call: CallView) -> bool:
+        """Whether a call that was meant is still wanted: nobody has acknowledged, and no later one replaced it."""
+        if call.level not in Level.__members__:
+            approvals = {w.seq for w in paging.waiting}
+            return call.level == NOTICE and (call.cycle == 0 or call.cycle in approvals)
+        latest = paging.latest(call.level, call.role)
+        return latest is not None and latest.id == call.id and not acknowledged(self._ladder, now, Level[call.level])
+
+    def _wants_requested(self, paging: PagingView, level: str, seq: int, role: str) -> bool:
+        asked = next(r for r in paging.requested if r.seq == seq)
+        call = paging.call(level, seq, role)
+        fresh = self._elapsed(paging) < asked.at_s + STALE_S
+        if level == TEST and call is not None and call.unrouted:
+            return False
+        return fresh and (call is None or call.delivered is None)
+
+    def _go_on(self, id_: str, case: _Case, call: Call) -> str:
+        """Do the next step of one call. Returns what is wrong with it, "" where nothing is."""
+        key = (id_, call.level, call.cycle, call.role.value)
+        paging = case.paging
+        if key in self._flying or paging is None:
+            return ""
+        view = paging.call(call.level, call.cycle, call.role.value)
+        attempts = view.attempts if view else ()
+        routes = self._routes(id_, case, call)
+        elapsed = self._elapsed(paging)
+        while isinstance(step := next_step(attempts, routes, elapsed, self._patience), Count):
+            self._outcome(id_, step.attempt.key, call, Delivery(step.fate, step.attempt.reference, step.why))
+            self._follow()
+            again = self._cases[id_].paging if id_ in self._cases else None
+            view = again.call(call.level, call.cycle, call.role.value) if again else None
+            if view is None:
+                return ""
+            attempts = view.attempts
+        match step:
+            case Send(channel, round_):
+                task = asyncio.create_task(self._send(id_, call, self._by_name[channel], round_))
+                self._flying[key] = (task, channel)
+                return ""
+            case Nobody():
+                why = f"no channel has an address for {call.role.value}"
+                if view is None or not view.unrouted:
+                    self._event(id_, UNROUTED, **_named(call), why=why, elapsed_s=elapsed)
+                return f"{call.role.value} ({call.level}) is NOT paged: {why}"
+            case _:
+                failed = [a for a in attempts if a.state in (Fate.REFUSED, Fate.UNKNOWN)]
+                return f"{call.role.value} ({call.level}) is not reached yet: {failed[-1].why}" if failed else ""
+
+    async def _send(self, id_: str, call: Call, channel: Channel, round_: int) -> None:
+        """One attempt: intent, send, outcome; each committed before the next."""
+        await self._may()
+        self._follow()
+        case = self._cases.get(id_)
+        if case is None or case.paging is None or call not in self._wanted(case):
+            return  # acknowledged or over meanwhile
+        page = self._page(id_, case, call, channel.name)
+        _crash(call, "due")
+        intent = self._event(
+            id_,
+            INTENDED,
+            **_named(call),
+            key=page.key,
+            channel=channel.name,
+            round=round_,
+            severity=page.severity.text,
+            elapsed_s=self._elapsed(case.paging),
+        )
+        _crash(call, "intended")
+        page = self._page(id_, case, call, channel.name, head=f"{intent.seq}:{intent.hash}")
+        try:
+            async with asyncio.timeout(SEND_S):
+                delivery = await channel.send(page)
+        except Temporary as error:
+            why, delay_s = _line(error.message), max(0.0, error.delay_s)
+            elapsed = self._elapsed(case.paging)
+            self._event(id_, DEFERRED, key=page.key, why=why, delay_s=delay_s, elapsed_s=elapsed)
+            return
+        except TimeoutError:
+            delivery = Delivery(Fate.UNKNOWN, why=f"{channel.name} did not answer within {SEND_S:g} s")
+        except CodeBlueError as error:
+            delivery = Delivery(Fate.REFUSED, why=error.message)
+        _crash(call, "sent")
+        self._outcome(id_, page.key, call, delivery)
+        _crash(call, "delivered")
+
+    async def _may(self) -> None:
+        """Raises LeaseLost where somebody else acts now.
+
+        A lease that cannot be asked for is no reason for silence: what it is kept in is down, and people are needed.
+        """
+        if self.fence is not None:
+            with suppress(Temporary):
+                await self.fence()
+
+    def _outcome(self, id_: str, key: str, call: Call, delivery: Delivery) -> None:
+        case = self._cases.get(id_)
+        known = {"elapsed_s": self._elapsed(case.paging)} if case and case.paging else {}
+        self._event(
+            id_,
+            DELIVERED,
+            **_named(call),
+            key=key,
+            fate=delivery.fate.value,
+            reference=_line(delivery.reference),
+            why=_line(delivery.why),
+            **known,
+        )
+
+    def _routes(self, id_: str, case: _Case, call: Call) -> tuple[Route, ...]:
+        """The channels that reach the role, in the order of the level, else of the severity, else of `pages`."""
+        channels = [self._by_name[n] for n in self._order(case, call) if n in self._by_name]
+        pages = [(channel, self._page(id_, case, call, channel.name)) for channel in channels]
+        return tuple(Route(channel.name, channel.keyed) for channel, page in pages if channel.reaches(page))
+
+    def _order(self, case: _Case, call: Call) -> Sequence[str]:
+        if call.level == TEST:
+            return tuple(self._by_name)
+        e = self.profile.escalation
+        of_level = {"L1": e.l1.channels, "L2": e.l2.channels, "L3": e.l3.channels, "L4": e.l4.channels}.get(call.level)
+        of_severity = None
+        if case.incident is not None:
+            of_severity = plan_of(self.profile.severity, severity_named(case.incident.severity)).channels
+        return of_level or of_severity or configured(self.profile.pages) or tuple(self._by_name)
+
+    def _page(self, id_: str, case: _Case, call: Call, channel: str, head: str = "") -> Page:
+        """What the person is told: typed facts only (B9)."""
+        incident, paging = case.incident, case.paging
+        if paging is None:
+            raise RuntimeError("a page has a case")
+        severity = severity_named(incident.severity) if incident is not None else Severity.SEV4
+        asked = next((r for r in paging.requested if r.seq == call.cycle and r.level == call.level), None)
+        if asked is not None:
+            summary, step = asked.summary, asked.next_step
+        else:
+            summary, step = self._summary(incident, paging, call), _next_step(id_, incident, paging, call)
+        return Page(
+            key=f"codeblue:{id_}:{call.level}:{call.cycle}:{call.role.value}:{channel}",
+            incident=id_,
+            level=call.level,
+            cycle=call.cycle,
+            role=call.role,
+            severity=severity,
+            summary=summary[:200],
+            details=tuple(self._details(incident, paging, call)),
+            next_step=step,
+            head=head,
+        )
+
+    def _summary(self, incident: IncidentView | None, paging: PagingView, call: Call) -> str:
+        severity = incident.severity if incident else ""
+        told = "for your information" if call.level == NOTICE else f"level {call.level}"
+        again = f", page {call.cycle + 1}" if call.level != NOTICE and call.cycle else ""
+        minutes = int(self._elapsed(paging) // 60)
+        return f"{severity} {self.profile.service}: {_means(incident)}; {told}{again}, open for {minutes} min"
+
+    def _details(self, incident: IncidentView | None, paging: PagingView, call: Call) -> list[tuple[str, str]]:
+        facts = [("service", self.profile.service), ("level", call.level)]
+        if incident is None:
+            return facts
+        facts += [
+            ("severity", incident.severity),
+            ("trigger", _means(incident)),
+            ("opened", f"{incident.opened:%Y-%m-%d %H:%M:%S} UTC"),
+        ]
+        action = (incident.decision or {}).get("action")
+        if isinstance(action, str):
+            facts.append(("decision", action))
+        if incident.runs:
+            facts.append(("run", incident.runs[-1]))
+        last = paging.acks[-1:]
+        return facts + [("acknowledged", f"{ack.level} at {ack.at:%H:%M:%S} UTC") for ack in last]
+
+    def _to_settle(self, case: _Case) -> list[tuple[str, bool, int]]:
+        """What the channels were not told yet: that it is over, else the latest acknowledgement."""
+        paging, incident = case.paging, case.incident
+        if paging is None or incident is None or not paging.channels:
+            return []
+        if incident.over:
+            wanted = [(name, False, 0) for name in paging.channels]
+        else:
+            wanted = [(name, True, ack.seq) for ack in paging.acks[-1:] for name in paging.channels]
+        return [w for w in wanted if w not in paging.settled and w[0] in self._by_name]
+
+    def _settle(self, id_: str, channel: str, acknowledged: bool, upto: int) -> None:
+        key = (id_, channel, acknowledged, upto)
+        if key in self._settling or self.clock.monotonic() < self._settle_at.get(key, 0.0):
+            return
+        self._settling[key] = asyncio.create_task(self._tell(key))
+
+    async def _tell(self, key: tuple[str, str, bool, int]) -> None:
+        id_, channel, acknowledged, upto = key
+        await self._may()
+        why = ""
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._by_name[channel].settle(id_, acknowledged=acknowledged)
+        except (Temporary, TimeoutError) as error:
+            delay_s = error.delay_s if isinstance(error, Temporary) else SETTLE_AGAIN_S
+            self._settle_at[key] = self.clock.monotonic() + max(SETTLE_AGAIN_S, delay_s)
+            return
+        except CodeBlueError as error:
+            why = _line(error.message)
+        self._event(id_, SETTLED, channel=channel, acknowledged=acknowledged, upto=upto, why=why)
+
+    def _reap(self) -> None:
+        """Take note of what ended. Raises what kept it from being recorded, LeaseLost before others."""
+        errors: list[CodeBlueError] = []
+        for key, (task, channel) in list(self._flying.items()):
+            if task.done():
+                del self._flying[key]
+                errors += self._ended(task, channel, key)
+        for settled, task in list(self._settling.items()):
+            if task.done():
+                del self._settling[settled]
+                if task.exception() is not None:
+                    self._settle_at[settled] = self.clock.monotonic() + LOOSE_S
+                errors += self._ended(task, settled[1])
+        for error in sorted(errors, key=lambda e: not isinstance(e, LeaseLost))[:1]:
+            raise error
+
+    def _ended(
+        self, task: "asyncio.Task[None]", channel: str, key: tuple[str, str, int, str] | None = None
+    ) -> list[CodeBlueError]:
+        """What went wrong. A defect of a channel must not end paging: it is said, and the next channel covers it."""
+        error = task.exception()
+        if error is None:
+            return []
+        if isinstance(error, CodeBlueError):
+            return [error]
+        why = f"internal error {type(error).__name__} in {channel}"  # its text can hold anything
+        self._broken.append(f"{why}: report the defect")
+        if key is not None:
+            id_, level, cycle, role = key
+            call = Call(level, cycle, Role(role))
+            self._outcome(id_, _key(id_, call, channel), call, Delivery(Fate.UNKNOWN, why=why))
+        return []
+
+    def _event(self, id_: str, kind: str, **data: object) -> Event:
+        return self.record.append(Draft(kind, ACTOR, data, incident=id_))
+
+
+async def until_quiet(pager: Pager, *, limit_s: float) -> None:
+    """Cycle until everything that is due was accepted, for a command that pages without a daemon.
+
+    Raises:
+        Unreachable: every channel failed for somebody, or `limit_s` has passed.
+    """
+    begun = pager.clock.monotonic()
+    await pager.cycle()
+    while pager.busy or pager.undelivered():
+        failed = not pager.busy and all(c.unrouted or c.failed for c in pager.undelivered())
+        if failed or pager.clock.monotonic() - begun > limit_s:
+            late = ", ".join(f"{c.role} ({c.level})" for c in pager.undelivered())
+            raise Unreachable(f"No channel reached {late}.", remedy="Call them by telephone.")
+        await pager.clock.sleep(0.2)
+        await pager.cycle()
+
+
+def _key(id_: str, call: Call, channel: str) -> str:
+    return f"codeblue:{id_}:{call.level}:{call.cycle}:{call.role.value}:{channel}"
+
+
+def _named(call: Call) -> dict[str, object]:
+    return {"level": call.level, "cycle": call.cycle, "role": call.role.value}
+
+
+def _means(incident: IncidentView | None) -> str:
+    if incident is None:
+        return ""
+    manual = MANUAL.get(incident.trigger)
+    return manual.means if manual else _WORDS.get(trigger_name(incident.trigger), "an incident")
+
+
+def _next_step(id_: str, incident: IncidentView | None, paging: PagingView, call: Call) -> str:
+    if paging.waiting:
+        return f"codeblue run approve {paging.waiting[-1].run}"
+    if call.level == NOTICE:
+        return f"codeblue incident show {id_}"
+    manual = MANUAL.get(incident.trigger) if incident else None
+    then = f", then {manual.next_step}" if manual else ""
+    return f"codeblue incident ack {id_}{then}"
+
+
+def _line(text: str) -> str:
+    """A provider's words in one bounded line, without what looks like a secret."""
+    return masked(" ".join("".join(c if c.isprintable() else " " for c in text).split()))[:200]
+
+
+def _crash(call: Call, point: str) -> None:
+    """Named `page.sent`, and `L2.page.sent` for one level."""
+    crashpoint(f"page.{point}")
+    crashpoint(f"{call.level}.page.{point}")

@@ -1,0 +1,277 @@
+"""POST /v1/alerts: what Alertmanager tells (its webhook, version 4) becomes events in the record."""
+
+import hashlib
+import re
+import threading
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.functional_validators import AfterValidator, BeforeValidator
+
+from codeblue.engine.crashpoint import crashpoint
+from codeblue.model.event import Draft
+from codeblue.model.secret import Secret, masked
+from codeblue.record.alerts import ALERT_KINDS, RECEIVED, RESOLVED, TRIGGERS, TRUNCATED, identity_of
+from codeblue.web.answers import Problem, errors
+from codeblue.web.bounds import ALERTS_BYTES, Bucket, Lately, read_body
+from codeblue.web.desk import Desk, require_token
+
+ACTOR: Final = "alertmanager"
+
+#: Alerts of one message; more are refused. `max_alerts: 1000` in Alertmanager keeps below it.
+MOST_ALERTS: Final = 1000
+#: Messages of one token in a minute.
+MESSAGES_PER_MINUTE: Final = 600
+#: Bodies that are read and understood at the same time; each takes some 30 times its size for a moment.
+AT_ONCE: Final = 4
+#: Characters that are kept of a label's value: as many as the longest name in Kubernetes has.
+KEPT: Final = 253
+#: Alerts whose identity is remembered here; older ones are in the record all the same.
+REMEMBERED: Final = 100_000
+#: A group of alerts that is always too large is recorded so often at most, in seconds.
+TRUNCATED_AGAIN_S: Final = 3600.0
+
+_RFC_3339: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,30}))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+def _time(text: str) -> str:
+    """A time of RFC 3339 as the record writes times, whatever its zone and however many decimals it has."""
+    found = _RFC_3339.fullmatch(text)
+    if found is None:
+        raise ValueError("is no time as RFC 3339 writes them")
+    day, minute, second, decimals, zone = found.groups()
+    second = "59" if second == "60" else second  # a leap second
+    offset = "+00:00" if zone in "Zz" else zone
+    at = datetime.fromisoformat(f"{day}T{minute}:{second}.{(decimals or '0')[:6]:0<6}{offset}")
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:  # the first or last hours of the calendar
+        at = at.replace(tzinfo=UTC)
+    return at.isoformat(timespec="microseconds")
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 7.0 is 7."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Alert(BaseModel):
+    """One alert of the message. What else it holds (annotations, links) is not kept: free text never is (B9)."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    status: Literal["firing", "resolved"] = Field(description="resolved ones never make anything happen.")
+    labels: dict[str, str] = Field(
+        description="Kept: alertname, severity, codeblue_trigger (R4 … R8), namespace, deployment, pod; as text."
+    )
+    startsAt: Annotated[str, AfterValidator(_time)] = Field(  # Alertmanager's name
+        description="When it began; with the fingerprint this is its identity.",
+        max_length=100,
+        json_schema_extra={"format": "date-time"},
+    )
+    fingerprint: str = Field(description="Which alert it is.", pattern="^[0-9A-Za-z]{1,64}$")
+
+
+class Message(BaseModel):
+    """A message of Alertmanager's webhook."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    version: Literal["4"] = Field(description="Version of the format.")
+    alerts: list[Alert] = Field(description="The alerts of one group.", max_length=MOST_ALERTS)
+    truncatedAlerts: Annotated[int, BeforeValidator(_whole)] = Field(  # Alertmanager's name
+        default=0, ge=0, le=2**53 - 1, description="How many were left out of it: more than none pages."
+    )
+    groupKey: str = Field(default="", description="Which group.")  # Alertmanager's name
+
+
+class Taken(BaseModel):
+    """What became of the message."""
+
+    recorded: int = Field(description="Alerts that were not known before, recorded and committed.")
+    resolved: int = Field(description="Known alerts whose end was recorded.")
+    known: int = Field(description="Alerts of which nothing new was said.")
+
+
+class Inbox:
+    """Takes messages, one at a time; knows which alerts the record has."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._lock = desk, threading.Lock()
+        self._bucket = Bucket(desk.api.alerts_per_hour, 3600.0, desk.clock.monotonic)
+        self._truncated = Lately(TRUNCATED_AGAIN_S, 1000, desk.clock.monotonic)
+        #: digest of the identity → whether it fires, oldest first
+        self._known: dict[bytes, bool] = {}
+        self._read_up_to = 0
+
+    def take(self, message: Message) -> Taken:
+        """Record what is new of it. It may be sent again, also to another process: then nothing is new.
+
+        Raises:
+            Problem: too many new alerts; those before are recorded. Errors as `RecordStore.append`.
+        """
+        with self._lock:
+            return self._take(message)
+
+    def _take(self, message: Message) -> Taken:
+        self._catch_up()
+        recorded = resolved = 0
+        for alert in message.alerts:
+            identity = {"fingerprint": alert.fingerprint, "starts_at": alert.startsAt}
+            key = _key(identity)
+            if alert.status == "firing" and key not in self._known:
+                self._record(identity | _kept(alert.labels))
+                recorded += 1
+            elif alert.status == "resolved" and self._known.get(key):
+                self._desk.record.append(Draft(RESOLVED, ACTOR, identity))
+                resolved += 1
+            else:
+                continue
+            self._note(key, alert.status == "firing")
+        if message.truncatedAlerts:
+            self._left_out(message)
+        return Taken(recorded=recorded, resolved=resolved, known=len(message.alerts) - recorded - resolved)
+
+    def _record(self, data: dict[str, str]) -> None:
+        if not self._bucket.take():
+            # not 429: Alertmanager drops what is answered with any 4xx, and repeats what is answered with 5xx
+            raise Problem(
+                503,
+                f"More than {self._desk.api.alerts_per_hour} new alerts in an hour. What was recorded until now stays; "
+                "the rest is not recorded yet.",
+                "Let the sender try again, and group its alerts; api.alerts_per_hour is the limit.",
+                headers={"Retry-After": str(self._bucket.wait_s())},
+            )
+        try:
+            self._desk.record.append(Draft(RECEIVED, ACTOR, data))
+        except BaseException:
+            self._bucket.give_back()
+            raise
+
+    def _left_out(self, message: Message) -> None:
+        group = hashlib.sha256(message.groupKey.encode("utf-8", "replace")).hexdigest()[:16]
+        if not self._truncated.first(group):
+            return
+        try:
+            self._desk.record.append(Draft(TRUNCATED, ACTOR, {"group": group, "left_out": message.truncatedAlerts}))
+        except BaseException:
+            self._truncated.forget(group)
+            raise
+
+    def _catch_up(self) -> None:
+        """What was recorded since the last time, by whichever process: the one before us may have died answering."""
+        while events := self._desk.record.read(after=self._read_up_to, kinds=ALERT_KINDS, limit=1000):
+            for event in events:
+                if event.kind == RECEIVED:
+                    self._known.setdefault(_key(identity_of(event.data)._asdict()), True)
+                elif event.kind == RESOLVED:
+                    self._known[_key(identity_of(event.data)._asdict())] = False
+            self._read_up_to = events[-1].seq
+            self._forget()
+
+    def _note(self, key: bytes, firing: bool) -> None:
+        self._known[key] = firing
+        self._forget()
+
+    def _forget(self) -> None:
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+
+
+def alerts(desk: Desk, token: Secret) -> APIRouter:
+    """The endpoint."""
+    router = APIRouter()
+    inbox = Inbox(desk)
+    messages = Bucket(MESSAGES_PER_MINUTE, 60.0, desk.clock.monotonic)
+    reading = 0
+
+    @router.post(
+        "/v1/alerts",
+        summary="Take the alerts of Alertmanager's webhook",
+        responses=errors(400, 401, 408, 413, 415, 422, 503),
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}},
+            "security": [{"alerts": []}],
+        },
+    )
+    async def post_alerts(request: Request) -> Taken:
+        """Answers 200 only after everything new of it is committed, and 503 when it could not be: Alertmanager tries
+        again then. The same alert (fingerprint and startsAt) is recorded once, however often it is sent."""
+        nonlocal reading
+        require_token(request, token)
+        desk.must_store()
+        if reading >= AT_ONCE or not messages.take():
+            # not 429, for the reason above
+            raise Problem(
+                503,
+                "Too many messages at once. Nothing was recorded.",
+                "Let the sender try again, and group its alerts.",
+                headers={"Retry-After": "5"},
+                close=True,
+            )
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Problem(
+                415,
+                "The message is no JSON. Nothing was recorded.",
+                "Send it with the type application/json.",
+                close=True,
+            )
+        reading += 1
+        try:
+            message = _parsed(await read_body(request, ALERTS_BYTES))
+            taken = await desk.with_record(lambda: inbox.take(message))
+            crashpoint("alerts.recorded")
+            return taken
+        finally:
+            reading -= 1
+
+    return router
+
+
+def _parsed(body: bytes) -> Message:
+    """The message. Raises Problem; its text never holds what was sent."""
+    try:
+        return Message.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    remedy = "Send what Alertmanager's webhook sends, version 4."
+    if first["type"] == "json_invalid":  # also what is nested too deep
+        raise Problem(400, "The message is no JSON that can be read. Nothing was recorded.", remedy)
+    if first["type"] == "too_long" and first["loc"] == ("alerts",):
+        raise Problem(
+            422,
+            f"The message holds more than {MOST_ALERTS} alerts. Nothing was recorded.",
+            f"Set max_alerts of the webhook to {MOST_ALERTS} or fewer.",
+        )
+    # names of labels are the sender's as well: only places that the format itself names
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][:3])
+    raise Problem(422, f"The message does not say what it must, at {place or 'its beginning'}.", remedy)
+
+
+def _kept(labels: dict[str, str]) -> dict[str, str]:
+    """What is kept of an alert's labels: an allow-list, as text that can be shown, no secret as far as can be seen."""
+    trigger = labels.get("codeblue_trigger", "").strip().upper()
+    names = ("alertname", "severity", "namespace", "deployment", "pod")
+    return {name: _clean(labels.get(name, "")) for name in names} | {"trigger": trigger if trigger in TRIGGERS else ""}
+
+
+def _clean(value: str) -> str:
+    # cut before it is searched: what is searched is bounded then
+    shown = masked(value[: 2 * KEPT])
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown[:KEPT])
+
+
+def _key(identity: dict[str, str]) -> bytes:
+    text = f"{identity['fingerprint']}@{identity['starts_at']}"
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _schema() -> dict[str, Any]:
+    """The format as OpenAPI describes it, in one piece."""
+    schema = Message.model_json_schema()
+    schema["properties"]["alerts"]["items"] = schema.pop("$defs")["Alert"]
+    return schema

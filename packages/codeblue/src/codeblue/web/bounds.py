@@ -1,0 +1,99 @@
+"""Bounds against those who send too much, too often or too slowly."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from fastapi import Request
+
+from codeblue.web.answers import Problem
+
+#: Of a body that a known sender may send, and of one whose signature is still to be checked.
+ALERTS_BYTES, SIGNED_BYTES = 1024 * 1024, 256 * 1024
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. How long it may take is the business of the connection (`web.server`).
+
+    Raises:
+        Problem: 413, before more than the limit was read, whatever length was announced.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and (len(announced) > 12 or int(announced) > limit):
+        raise _too_large(limit)
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> Problem:
+    # the rest is not read: whoever goes on sending it talks to a closed connection
+    return Problem(
+        413,
+        f"The request is larger than {limit // 1024} KiB. Nothing was recorded.",
+        "Send less at once; in Alertmanager, set max_alerts of the webhook to 1000 or fewer.",
+        close=True,
+    )
+
+
+class Bucket:
+    """So many at once, refilled evenly over a time.
+
+    Args:
+        size: how many are in it when it is full.
+        per_s: in how many seconds it fills.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, size: int, per_s: float, now: Callable[[], float]) -> None:
+        self._size, self._per_s, self._now = size, per_s, now
+        self._left, self._at = float(size), now()
+
+    def take(self) -> bool:
+        """Take one out; False when it is empty."""
+        now = self._now()
+        self._left = min(self._size, self._left + (now - self._at) * self._size / self._per_s)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def give_back(self) -> None:
+        """Put one back that was not used after all."""
+        self._left = min(self._size, self._left + 1)
+
+    def wait_s(self) -> int:
+        """Whole seconds until there is one again, at least 1."""
+        return max(1, round((1 - self._left) * self._per_s / self._size + 0.5))
+
+
+class Lately:
+    """What was there already, for so long and so many at most.
+
+    Args:
+        keep_s: for how long it is remembered.
+        size: how many are remembered; of more the oldest are forgotten.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, keep_s: float, size: int, now: Callable[[], float]) -> None:
+        self._keep_s, self._size, self._now = keep_s, size, now
+        self._at: OrderedDict[str, float] = OrderedDict()
+
+    def first(self, key: str) -> bool:
+        """Whether this is the first time; remembers it."""
+        now = self._now()
+        while self._at and (len(self._at) >= self._size or next(iter(self._at.values())) < now - self._keep_s):
+            self._at.popitem(last=False)
+        if key in self._at:
+            return False
+        self._at[key] = now
+        return True
+
+    def forget(self, key: str) -> None:
+        """It did not count after all: the next time is the first."""
+        self._at.pop(key, None)
