@@ -89,7 +89,7 @@ def judge_signals(sampling: Sampling, places: Sequence[Place], profile: Profile)
                 "latency histogram",
                 "no",
                 f"a p95 above {limit_s:g} s cannot be seen: {_ends(max(low.values()))} (R6)",
-                f"Add buckets above {limit_s:g} s to {profile.signals.names.latency}: {1.5 * limit_s:g}, {2 * limit_s:g}.",
+                f"Add buckets to {profile.signals.names.latency}, for example {1.5 * limit_s:g} and {2 * limit_s:g}.",
                 ExitCode.REFUSED,
                 tuple(f"{pod}: {_ends(top)}" for pod, top in sorted(low.items())),
             )
