@@ -114,3 +114,11 @@ async def test_a_profile_without_metrics_is_told_what_they_would_bring() -> None
     assert code is ExitCode.DONE
     assert {f.outcome for f in found.values()} == {"skipped"}
     assert "contract.metrics" in found["signal errors"].remedy
+
+
+@pytest.mark.defect("D18")
+async def test_the_threshold_is_the_profiles() -> None:
+    profile = "contract: {metrics: /metrics}\ntriggers: {latency: {threshold: 45s}}\n"
+    found, code = await checked(lab(profile=profile))
+    assert code is ExitCode.REFUSED
+    assert "above 45 s" in found["latency histogram"].why

@@ -11,9 +11,6 @@ from codeblue.ports.platform import Place
 from codeblue.profile.model import Profile
 from codeblue.runbooks.step import World
 
-#: The document's limit of the 95th percentile (R6).
-LATENCY_S = 30.0
-
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -84,14 +81,15 @@ def judge_signals(sampling: Sampling, places: Sequence[Place], profile: Profile)
     seen = merged(sampling.readings)
     pods = sorted({place.name.removeprefix("pod/") for place in places} | set(seen))
     findings += [_one(signal, seen, pods, profile.signal_source) for signal in SIGNALS]
-    low = {pod: top for pod, reading in seen.items() if (top := _highest(reading)) is not None and top <= LATENCY_S}
+    limit_s = profile.triggers.latency.threshold
+    low = {pod: top for pod, reading in seen.items() if (top := _highest(reading)) is not None and top <= limit_s}
     if low:
         findings.append(
             Finding(
                 "latency histogram",
                 "no",
-                f"a p95 above {LATENCY_S:g} s cannot be seen: {_ends(max(low.values()))} (R6)",
-                f"Add buckets above {LATENCY_S:g} s to {profile.signals.names.latency}, for example 45 and 60.",
+                f"a p95 above {limit_s:g} s cannot be seen: {_ends(max(low.values()))} (R6)",
+                f"Add buckets to {profile.signals.names.latency}, for example {1.5 * limit_s:g} and {2 * limit_s:g}.",
                 ExitCode.REFUSED,
                 tuple(f"{pod}: {_ends(top)}" for pod, top in sorted(low.items())),
             )
