@@ -6,6 +6,7 @@ from tests.unit.watch.ward import ALL, INCIDENT, L1, L2, L3, L4, Ward
 from codeblue.model.errors import LeaseLost, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.page import Page
+from codeblue.model.reply import Approve, approval_of
 from codeblue.record.pages import fold_pages
 from codeblue.testing.memory_channel import MemoryProvider
 
@@ -185,6 +186,8 @@ async def test_a_run_that_waits_for_an_approval_is_announced() -> None:
     await ward.run(5)
     assert ward.paged("notice") == ["on_call"]
     assert ward.pages[-1].next_step == "codeblue run approve run-20260105t031600z-aaaaaa"
+    assert approval_of(ward.pages[-1]) == Approve("run-20260105t031600z-aaaaaa", "d", INCIDENT), "the button's"
+    assert all(approval_of(p) is None for p in ward.pages[:-1])
     ward.event("run.approved", actor="person:ada", run="run-20260105t031600z-aaaaaa", digest="d")
     await ward.run(60)
     assert ward.paged("notice") == ["on_call"]
