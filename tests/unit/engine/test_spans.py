@@ -24,6 +24,9 @@ class Kept(NonRecordingSpan):
         self.name, self.attributes, self.status = name, dict(attributes), (StatusCode.UNSET, "")
         self.within: Any = trace.get_current_span()
 
+    def is_recording(self) -> bool:
+        return True
+
     def set_attribute(self, key: str, value: Any) -> None:
         self.attributes[key] = value
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.web.desk import TOKEN, Front, alert, message
 
-from codeblue.model.event import Draft
+from codeblue.model.event import Draft, Event
 from codeblue.model.health import Outcome
 from codeblue.model.pulse import Pulse
 from codeblue.profile.secretref import SecretRef
@@ -67,6 +69,14 @@ async def test_what_another_process_recorded_meanwhile_is_known() -> None:
 
 async def test_many_senders_at_once_are_taken_one_by_one() -> None:
     desk = Front()
+    kept, meet = desk.record.append, threading.Barrier(2)
+
+    def appends(draft: Draft) -> Event:
+        with suppress(threading.BrokenBarrierError):
+            meet.wait(0.05)  # two that append at once meet here
+        return kept(draft)
+
+    desk.record.append = appends  # type: ignore[method-assign]
     answers = await asyncio.gather(*(desk.alert(message([alert(n) for n in range(20)])) for _ in range(3)))
     assert [a.status_code for a in answers] == [200] * 3
     assert len(desk.kinds()) == 20

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.contract.local_machine import Machine
 from tests.postgres import Postgres, postgres
+from tests.process import until
 from tests.unit.cli.program import Home, run
 from tests.unit.web.daemon import PROFILE, Served
 from tests.unit.web.desk import STATUS_TOKEN, TOKEN, alert, message
@@ -21,6 +22,8 @@ def test_it_answers_while_it_acts_and_ends_in_order(served: Served) -> None:
     asked = run("status", "--json", cwd=served.home, env=TOKENS).document
     assert {k: v for k, v in told.items() if k != "last_event"} == {k: v for k, v in asked.items() if k != "last_event"}
     assert told["daemon"]
+    until("cycles", lambda: "codeblue_cycles_total 4.0" in served.get("/metrics").text)
+    assert served.get("/healthz").json["last_cycle_age_s"] < 2
     metrics = served.get("/metrics").text
     assert "codeblue_lease_held 1.0" in metrics
     assert 'codeblue_alerts_total{what="received"} 1.0' in metrics

@@ -118,7 +118,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run that waits for an approval, which binds to the digest of its plan."""
+    """A run that waits for an approval of the plan with this digest."""
 
     run: str
     seq: int

@@ -14,7 +14,6 @@ from codeblue.model.errors import CodeBlueError, LeaseLost, Temporary, Unreachab
 from codeblue.model.event import Draft, Event
 from codeblue.model.incident import Level, Role, Severity
 from codeblue.model.page import Delivery, Fate, Page
-from codeblue.model.reply import DIGEST_DETAIL, RUN_DETAIL
 from codeblue.model.secret import masked
 from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
@@ -419,9 +418,9 @@ class Pager:
         if isinstance(action, str):
             facts.append(("decision", action))
         if paging.waiting:
-            facts += [(RUN_DETAIL, paging.waiting[-1].run), (DIGEST_DETAIL, paging.waiting[-1].digest)]
+            facts += [("run", paging.waiting[-1].run), ("plan digest", paging.waiting[-1].digest)]
         elif incident.runs:
-            facts.append((RUN_DETAIL, incident.runs[-1]))
+            facts.append(("run", incident.runs[-1]))
         last = paging.acks[-1:]
         return facts + [("acknowledged", f"{ack.level} at {ack.at:%H:%M:%S} UTC") for ack in last]
 
