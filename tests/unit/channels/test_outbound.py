@@ -24,8 +24,12 @@ def server() -> Iterator[PagerDuty]:
 
 
 async def ask(server: PagerDuty, timeout_s: float = 20.0) -> Answer:
+    return await post(f"{server.url}/v2/enqueue", timeout_s)
+
+
+async def post(url: str, timeout_s: float) -> Answer:
     http = Outbound(timeout_s=timeout_s)
-    answer = await http.ask("POST", f"{server.url}/v2/enqueue", EVENT)
+    answer = await http.ask("POST", url, EVENT)
     await http.close()
     return answer
 
@@ -69,15 +73,14 @@ async def test_a_host_that_takes_no_connection_took_nothing() -> None:
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(full.getsockname())
-        http = Outbound(timeout_s=0.3)
-        answer = await http.ask("POST", f"http://127.0.0.1:{full.getsockname()[1]}/", {})
+        answer = await post(f"http://127.0.0.1:{full.getsockname()[1]}/", 0.3)
         for one in waiting:
             one.close()
     assert (answer.missing, answer.sent) == (Missing.NO_CONNECTION, False)
 
 
 async def test_a_name_that_does_not_exist_took_nothing() -> None:
-    answer = await Outbound(timeout_s=5).ask("POST", "https://no-such-name.invalid/", {})
+    answer = await post("https://no-such-name.invalid/", 5)
     assert (answer.missing, answer.sent) == (Missing.NO_CONNECTION, False)
 
 
@@ -86,26 +89,31 @@ async def test_a_handshake_that_fails_or_hangs_took_nothing(tls: Tls) -> None:
         answer = await ask(server)
         assert (answer.missing, answer.sent) == (Missing.NO_CONNECTION, False)
 
-    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(2)
-        writer.close()
+    ended = asyncio.Event()
 
-    mute = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with mute:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as mute:
         port = mute.sockets[0].getsockname()[1]
-        answer = await Outbound(timeout_s=0.3).ask("POST", f"https://127.0.0.1:{port}/", {})
+        answer = await post(f"https://127.0.0.1:{port}/", 0.3)
+        await asyncio.wait_for(ended.wait(), 5)  # our side closed the half-made connection
     assert (answer.missing, answer.sent) == (Missing.NO_CONNECTION, False)
 
 
 async def test_what_is_not_http_is_no_answer() -> None:
     async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"{}")  # all of it: closing before would be a reset
+        await reader.readuntil(b"}")  # all of it: closing before would be a reset
         writer.write(b"220 mail.hospital.org ESMTP\r\n\r\n")
         writer.close()
+        await writer.wait_closed()
 
     async with await asyncio.start_server(chatter, "127.0.0.1", 0) as mail:
         port = mail.sockets[0].getsockname()[1]
-        answer = await Outbound(timeout_s=5).ask("POST", f"http://127.0.0.1:{port}/", {})
+        answer = await post(f"http://127.0.0.1:{port}/", 5)
     assert (answer.status, answer.missing, answer.sent) == (None, Missing.GARBLED, True)
 
 
