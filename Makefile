@@ -12,6 +12,7 @@ RESULTS ?= .cache/results
 PYTEST_ARGS ?=
 TESTS ?= tests
 LOCK_ARGS ?=
+MUTANTS ?=
 
 .PHONY: help
 help: ## this list
@@ -58,8 +59,14 @@ soak: venv ## the crash test with 100 random instants instead of 15, on the test
 	$(BIN)/pytest tests/cluster -k instants --instants 100 $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: venv ## rollback (on the test cluster) and start-up as ratios against peers in the same run
+bench: venv ## rollback (on the test cluster), start-up and triggers as ratios against peers in the same run
+	@tools/packages prometheus
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+.PHONY: mutants
+mutants: venv ## mutation score of rules/, at least 85 % (hours; MUTANTS='codeblue.rules.windows*' for a part)
+	@tools/packages prometheus
+	@tools/mutants $(BIN) $(MUTANTS)
 
 .PHONY: requirements
 requirements: venv ## ids of the specification against the tests that passed in the last runs

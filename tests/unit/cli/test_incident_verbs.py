@@ -1,5 +1,6 @@
 """People and incidents: a note, and closing one that Code Blue cannot close by itself."""
 
+import hashlib
 import os
 import pwd
 import socket
@@ -7,12 +8,14 @@ import socket
 import pytest
 from tests.unit.cli.program import Home
 from tests.unit.record.events import INCIDENT, RUN, Story
+from tests.unit.record.night import Night
 from tests.unit.record.test_folds import whole
 
 from codeblue.cli import actor
 from codeblue.cli.words import LIMIT, sentence
 from codeblue.model.errors import UsageError
 from codeblue.model.secret import masked
+from codeblue.record.findings import Finding
 from codeblue.record.incidents import fold_incidents, open_incident
 
 LOGIN = pwd.getpwuid(os.getuid()).pw_name
@@ -24,6 +27,14 @@ def failed() -> Story:
     story = whole()
     last = story.events.pop()
     story.run(last.kind, **{**last.data, "state": "failed", "why": "3 of 3 pods are not ready", "exit_code": 1})
+    return story
+
+
+def finished(story: Story) -> Story:
+    """With everything that only a person knows."""
+    for finding in Finding:
+        data = {"text": f"the {finding.value}", "about": finding.value}
+        story.add("incident.noted", data, incident=INCIDENT, actor="person:ada")
     return story
 
 
@@ -42,19 +53,19 @@ def test_a_note_is_recorded_with_who_wrote_it_and_stands_in_the_report(home: Hom
     assert (event.kind, event.actor, event.incident) == ("incident.noted", ME, INCIDENT)
     assert event.data == {"text": "called the ward; 3 users waited"}
     shown = home.run("incident", "show", INCIDENT).out
-    assert f"{ME}: called the ward; 3 users waited [{event.seq}](#e{event.seq})" in shown
+    assert f"{ME}: called the ward; 3 users waited [#{event.seq}](#e{event.seq})" in shown
     assert "Noted." in home.run("incident", "note", INCIDENT, "another").out
 
 
 @pytest.mark.req("R1", "R47")
 def test_an_incident_whose_run_failed_is_closed_by_a_person_with_a_reason(home: Home) -> None:
-    home.tell(failed())
+    home.tell(finished(failed()))
     assert open_incident(home.record().read()) is not None
     assert home.run("incident", "resolve", INCIDENT).code == 2
     answer = home.run("incident", "resolve", INCIDENT, "--reason", "the node was replaced", "--json")
     assert answer.code == 0, answer
     document = {"schema": "codeblue/resolved/1", "incident": INCIDENT, "reason": "the node was replaced"}
-    assert answer.document == document
+    assert answer.document == {**document, "unfinished": []}
     event = home.record().read()[-1]
     assert (event.kind, event.actor, event.data) == ("incident.resolved", ME, {"reason": "the node was replaced"})
     assert open_incident(home.record().read()) is None
@@ -63,8 +74,8 @@ def test_an_incident_whose_run_failed_is_closed_by_a_person_with_a_reason(home: 
 
     assert home.run("incident", "report", INCIDENT).code == 0
     report = (home.path / "incidents" / f"{INCIDENT}.md").read_text()
-    assert "| State | resolved |" in report
-    assert f"{ME} closed the incident: the node was replaced [{event.seq}](#e{event.seq})." in report
+    assert f"| State | resolved [#{event.seq}](#e{event.seq}) |" in report
+    assert f"{ME} closed the incident: the node was replaced [#{event.seq}](#e{event.seq})." in report
 
     again = home.run("incident", "resolve", INCIDENT, "--reason", "again")
     assert again.code == 3
@@ -130,7 +141,7 @@ def test_what_looks_like_a_secret_is_not_recorded_and_the_person_is_told(home: H
     text = f"the URL was postgresql://app:{CANARY}@db/x and password={CANARY}"
     for argv in (
         ("incident", "note", INCIDENT, text),
-        ("incident", "resolve", INCIDENT, "--reason", text),
+        ("incident", "resolve", INCIDENT, "--reason", text, "--unfinished", text),
         ("audit", "adopt", "--reason", text),
         ("rollback", "--reason", text, "--yes"),
     ):
@@ -198,13 +209,100 @@ def test_everybody_is_named_in_one_form(home: Home, monkeypatch: pytest.MonkeyPa
 def test_a_note_about_the_root_cause_or_the_lessons_fills_that_section(home: Home) -> None:
     home.tell(failed())
     before = home.run("incident", "show", INCIDENT).out
-    assert f"(codeblue incident note {INCIDENT} … --about root-cause records it)" in before
+    assert f'`codeblue incident note {INCIDENT} "…" --about root-cause`' in before
     assert home.run("incident", "note", INCIDENT, "a full disk", "--about", "root-cause").code == 0
     assert home.run("incident", "note", INCIDENT, "watch the disk", "--about", "lessons").code == 0
     assert home.run("incident", "note", INCIDENT, "x", "--about", "weather").code == 2
     sections = dict(s.split("\n", 1) for s in home.run("incident", "show", INCIDENT).out.split("\n## ")[1:])
-    assert f"{ME}: a full disk [13](#e13)" in sections["Root cause"]
-    assert f"{ME}: watch the disk [14](#e14)" in sections["Lessons and action items"]
-    assert "not recorded yet" not in sections["Root cause"] + sections["Lessons and action items"]
+    assert f"{ME}: a full disk [#13](#e13)" in sections["Root cause"]
+    assert f"{ME}: watch the disk [#14](#e14)" in sections["Lessons"]
+    assert "not recorded yet" not in sections["Root cause"] + sections["Lessons"]
+    assert "not recorded yet" in sections["Impact"]
+    assert "not recorded yet" in sections["Action items"]
     assert sections["Notes"].strip() == "None."
     assert "note (root cause): a full disk" in sections["Timeline"]
+
+
+@pytest.mark.req("R47")
+@pytest.mark.parametrize("given", [(), (Finding.ROOT_CAUSE,), (Finding.IMPACT, Finding.LESSONS, Finding.ACTIONS)])
+def test_an_incident_is_not_closed_without_what_only_a_person_knows(home: Home, given: tuple[Finding, ...]) -> None:
+    home.tell(failed())
+    for finding in given:
+        assert home.run("incident", "note", INCIDENT, "known", "--about", finding.value).code == 0
+    events = len(home.record().read())
+    answer = home.run("incident", "resolve", INCIDENT, "--reason", "over")
+    assert answer.code == 3, answer
+    assert "cannot be closed yet" in answer.err
+    assert "Nothing was changed." in answer.err
+    for finding in Finding:
+        named = f"{finding.command(INCIDENT)}  ({finding.asks})"
+        assert (named in answer.err) is (finding not in given)
+    assert "--unfinished WHY" in answer.err
+    assert len(home.record().read()) == events
+    assert open_incident(home.record().read()) is not None
+
+
+@pytest.mark.req("R47")
+def test_it_is_closed_unfinished_only_with_a_reason_that_the_record_and_the_report_say(home: Home) -> None:
+    story = failed()
+    story.add("incident.noted", {"text": "a full disk", "about": "root-cause"}, incident=INCIDENT, actor="person:ada")
+    home.tell(story)
+    closing = ("incident", "resolve", INCIDENT, "--reason", "over", "--unfinished")
+    assert home.run(*closing).code == 2
+    assert home.run(*closing, "").code == 2
+    answer = home.run(*closing, "the ward is asked on Monday", "--json")
+    assert answer.code == 0, answer
+    left = ["impact", "lessons", "actions"]
+    assert answer.document["unfinished"] == left
+    event = home.record().read()[-1]
+    assert event.data == {"reason": "over", "unfinished": left, "unfinished_why": "the ward is asked on Monday"}
+    said = f"Closed unfinished by {ME}, without: impact, lessons, action items. Why: the ward is asked on Monday"
+    assert f"**{said} [#{event.seq}](#e{event.seq})**" in home.run("incident", "show", INCIDENT).out
+    page = home.run("incident", "show", INCIDENT, "--format", "html").out
+    assert f"<bdi>{said}</bdi>" in page
+    assert home.run("incident", "note", INCIDENT, "three patients waited", "--about", "impact").code == 0
+    later = home.run("incident", "show", INCIDENT).out
+    assert "three patients waited" in later.partition("## Impact")[2].partition("##")[0]
+    assert said in later, "that it was closed without stays said"
+
+
+@pytest.mark.req("R47")
+def test_what_the_watch_mitigated_is_closed_by_a_person_alone(home: Home) -> None:
+    home.tell(Night())
+    assert f"{INCIDENT}  mitigated" in home.run("incident", "list").out
+    assert home.run("incident", "resolve", INCIDENT, "--reason", "over").code == 3
+    assert f"{INCIDENT}  mitigated" in home.run("incident", "list").out
+
+
+@pytest.mark.req("R47", "B12")
+def test_a_report_is_shown_in_three_forms(home: Home) -> None:
+    home.tell(Night())
+    markdown = home.run("incident", "show", INCIDENT)
+    assert markdown.out.startswith(f"# Incident {INCIDENT}\n")
+    page = home.run("incident", "show", INCIDENT, "--format", "html")
+    assert page.out.startswith("<!doctype html>\n")
+    assert page.out.count("<svg ") == 4
+    document = home.run("incident", "show", INCIDENT, "--format", "json").document
+    assert document == home.run("incident", "show", INCIDENT, "--json").document
+    assert document["markdown"] == markdown.out.removesuffix("\n")
+    assert document["facts"]["headline"]["proven"] is True
+    assert document["facts"]["headline"]["fact"]["events"]
+    assert [p["role"] for p in document["pages"]] == ["on_call", "clinical_lead"]
+    assert home.run("incident", "show", INCIDENT, "--format", "pdf").code == 2
+
+
+@pytest.mark.req("R47")
+@pytest.mark.defect("D51")
+def test_both_files_are_made_and_the_record_has_their_digests(home: Home) -> None:
+    home.tell(Night())
+    answer = home.run("incident", "report", INCIDENT)
+    assert answer.code == 0, answer
+    files = sorted((home.path / "incidents").iterdir())
+    assert [f.name for f in files] == [f"{INCIDENT}.html", f"{INCIDENT}.md"]
+    made = home.record().read(kinds=["step.made"])[-1]
+    assert made.data["reference"] == str(files[1])
+    assert made.data["digests"] == {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    ended = next(e for e in home.record().read(run=made.run, kinds=["step.ended"]))
+    assert all(f"{f}, SHA-256 {made.data['digests'][str(f)]}" in ended.data["why"] for f in files)
+    assert home.run("incident", "report", "../outside").code == 3
+    assert sorted((home.path / "incidents").iterdir()) == files

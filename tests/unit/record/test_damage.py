@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.record.events import INCIDENT, RUN, START, Story
+from tests.unit.record.night import THRESHOLDS, curves
 from tests.unit.record.test_folds import whole
 
 from codeblue.adapters.record.rows import from_row, to_row
@@ -14,8 +15,10 @@ from codeblue.cli.progress import as_document, as_text
 from codeblue.model.errors import Damaged, ExitCode
 from codeblue.model.event import Event
 from codeblue.record.chain import broken_at, plain
+from codeblue.record.curves import KIND, markers_of
 from codeblue.record.incidents import fold_incidents
-from codeblue.record.report import write_report
+from codeblue.record.report import gather, write_report
+from codeblue.record.report.html import to_html
 from codeblue.record.runs import fold_runs
 
 ODD: tuple[Any, ...] = (None, 7, -1.5, True, "", "text", [], ["a"], [None], {}, {"a": 1}, float("nan"), 10**400)
@@ -31,11 +34,35 @@ def everything() -> Story:
     story.run("step.refused", step="template", why="moved on")
     story.run("step.made", step="report", key="k", reference="/r.md")
     story.add("incident.noted", {"text": "called the ward"}, incident=INCIDENT, actor="person:ada")
+    cause = {"text": "a full disk", "about": "root-cause"}
+    story.add("incident.noted", cause, incident=INCIDENT, actor="person:ada")
+    few = curves()
+    for points in few._points.values():
+        del points[2:]
+    story.add(KIND, few.event_data(1000.0, THRESHOLDS, markers_of(story.events)[:2]), incident=INCIDENT)
+    _told(story)
     story.add("incident.mitigated", {"why": "healthy"}, incident=INCIDENT)
-    story.add("incident.resolved", {"reason": "all well"}, incident=INCIDENT, actor="person:ada")
+    closed = {"reason": "all well", "unfinished": ["impact"], "unfinished_why": "the ward is not asked yet"}
+    story.add("incident.resolved", closed, incident=INCIDENT, actor="person:ada")
     data = {"release": "r", "label": "1.0", "standing": "known-good", "why": "soaked"}
     story.add("release.marked", data, incident=INCIDENT)
     return story
+
+
+def _told(story: Story) -> None:
+    who = {"level": "L1", "cycle": 0, "role": "on_call", "key": "k"}
+    story.add("page.intended", {**who, "channel": "slack", "round": 0, "severity": "SEV1"}, incident=INCIDENT)
+    story.add("page.deferred", {"key": "k", "why": "429", "delay_s": 1}, incident=INCIDENT)
+    story.add("page.delivered", {**who, "fate": "accepted", "reference": "", "why": "yes"}, incident=INCIDENT)
+    story.add("page.unrouted", {**who, "why": "nobody"}, incident=INCIDENT)
+    story.add("incident.acknowledged", {"level": "L1"}, incident=INCIDENT, actor="person:ada")
+    story.add("incident.escalated", {"level": "L4", "why": "harm"}, incident=INCIDENT, actor="person:ada")
+    story.add("incident.severity", {"severity": "SEV1", "why": "R5"}, incident=INCIDENT)
+    story.add("status_page.posted", {"id": "e", "status": "identified", "url": ""}, incident=INCIDENT)
+    verdict = {"rule": "R4", "outcome": "breach", "why": "4 > 3", "pods": ["p"]}
+    option = {"action": "freeze", "reasons_for": ["a"], "reasons_against": ["b"]}
+    data = {"action": "freeze", "sentence": "freeze: a", "mode": "act", "verdicts": [verdict], "options": [option]}
+    story.add("incident.decided", {**data, "pods": ["p"], "limits": ["l"], "releases": ["r"]}, incident=INCIDENT)
 
 
 def tampered(data: Any) -> Iterator[Any]:
@@ -59,6 +86,8 @@ def look(events: list[Event]) -> None:
     for incident in fold_incidents(events).values():
         json.dumps(plain(incident))
     write_report(events, INCIDENT)
+    json.dumps(plain(gather(events, INCIDENT)))
+    to_html(gather(events, INCIDENT))
 
 
 @pytest.mark.req("B8")

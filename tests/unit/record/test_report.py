@@ -6,7 +6,11 @@ import pytest
 from tests.unit.record.events import INCIDENT, RUN, START, Story
 from tests.unit.record.test_folds import whole
 
+from codeblue.record.findings import Finding
 from codeblue.record.report import NOT_RECORDED, TO_BE_FILLED, write_report
+
+#: The line of the report that the summary stands in; above it stands the headline.
+SUMMARY, HEADLINE = 4, 2
 
 
 def report(story: Story) -> list[str]:
@@ -23,15 +27,16 @@ def test_every_fact_links_to_its_event() -> None:
     story = whole()
     story.add("incident.mitigated", {"why": "healthy for 30 s"}, incident=INCIDENT)
     lines = report(story)
-    assert line(lines, "| Began") == "| Began | 2026-01-05 03:00:00 UTC [1](#e1) |"
-    assert line(lines, "| Detected") == "| Detected | 2026-01-05 03:00:01 UTC (1 s later) [1](#e1) |"
-    assert line(lines, "| Mitigated") == "| Mitigated | 2026-01-05 03:00:13 UTC (12 s after detection) [13](#e13) |"
-    assert line(lines, "- R4 fired") == "- R4 fired: 4 > 3 [1](#e1)"
-    assert line(lines, "- Decision") == "- Decision: rollback: R4 [2](#e2)"
-    assert (
-        line(lines, "- Quick rollback") == f"- Quick rollback ({RUN}): done in 8.0 s. every step is proven [12](#e12)"
+    assert line(lines, "| Began") == "| Began | 2026-01-05 03:00:00 UTC [#1](#e1) |"
+    assert line(lines, "| Detected") == "| Detected | 2026-01-05 03:00:01 UTC (1 s later) [#1](#e1) |"
+    assert line(lines, "| Mitigated") == "| Mitigated | 2026-01-05 03:00:13 UTC (12 s after detection) [#13](#e13) |"
+    assert line(lines, "| Trigger") == "| Trigger | R4: 4 > 3 [#1](#e1) |"
+    assert "At 2026-01-05 03:00:02 UTC: rollback: R4 [#2](#e2)." in lines
+    assert line(lines, "- Quick rollback") == (
+        f"- Quick rollback ended after 8.0 s as done ({RUN}, asked for by watch: R4 [#3](#e3)). every step is proven "
+        "[#12](#e12)"
     )
-    assert line(lines, "- 1 → 2") == "- 1 → 2 [10](#e10)"
+    assert line(lines, "- 1 → 2") == "- 1 → 2 [#10](#e10)"
     anchors = set(re.findall(r'<a id="(e\d+)">', "\n".join(lines)))
     links = set(re.findall(r"\(#(e\d+)\)", "\n".join(lines)))
     assert links <= anchors
@@ -44,21 +49,24 @@ def test_the_summary_says_in_a_few_sentences_what_happened_each_with_its_event()
     story.add("incident.mitigated", {"why": "healthy for 30 s"}, incident=INCIDENT)
     story.add("incident.resolved", {"reason": "the cause is known"}, incident=INCIDENT, actor="person:ada")
     lines = report(story)
-    assert lines[2] == (
-        "On 2026-01-05 at 03:00:01 UTC R4 fired for api: 4 > 3 [1](#e1). "
+    assert lines[SUMMARY] == (
+        "On 2026-01-05 at 03:00:01 UTC R4 fired for api: 4 > 3 [#1](#e1). "
         "Which release was in force is not recorded. "
-        "Code Blue decided: rollback: R4 [2](#e2). "
-        "Quick rollback ended after 8.0 s as done [12](#e12). "
-        "At 03:00:13 UTC, 12 s after the detection, it was mitigated: healthy for 30 s [13](#e13). "
-        "person:ada closed the incident: the cause is known [14](#e14)."
+        "Code Blue decided: rollback: R4 [#2](#e2). "
+        "Quick rollback ended after 8.0 s as done [#12](#e12). "
+        "At 03:00:13 UTC, 12 s after the detection, it was mitigated: healthy for 30 s [#13](#e13). "
+        "person:ada closed the incident: the cause is known [#14](#e14)."
+    )
+    assert lines[HEADLINE] == (
+        "**Resolved: closed by person:ada: healthy for 30 s. No verification proved it [#13](#e13) [#14](#e14)**"
     )
     assert (
         line(lines, "| Response")
-        == "| Response | 2026-01-05 03:00:04 UTC (3 s after detection), quick rollback [3](#e3) |"
+        == "| Response | 2026-01-05 03:00:04 UTC (3 s after detection), quick rollback [#3](#e3) |"
     )
-    assert line(lines, "| Duration") == "| Duration | 13 s until mitigated |"
-    assert line(lines, "| Resolved") == "| Resolved | 2026-01-05 03:00:14 UTC [14](#e14) |"
-    assert "- 2026-01-05 03:00:14 UTC, person:ada: resolved: the cause is known [14](#e14)" in lines
+    assert line(lines, "| Duration") == "| Duration | 13 s until mitigated [#1](#e1) [#13](#e13) |"
+    assert line(lines, "| Resolved") == "| Resolved | 2026-01-05 03:00:14 UTC (13 s after detection) [#14](#e14) |"
+    assert "- 2026-01-05 03:00:14 UTC, person:ada: resolved: the cause is known [#14](#e14)" in lines
 
 
 @pytest.mark.req("R47")
@@ -75,15 +83,15 @@ def test_steps_that_failed_were_unknown_or_never_made_are_said_as_such() -> None
     story.run("run.ended", state="failed", why="three", remedy="", exit_code=1)
     lines = report(story)
     assert [x for x in lines if x.startswith("| recovery | ")] == [
-        "| recovery | one | done | well [4](#e4) |",
-        "| recovery | two | left out | not timed: the profile names no Service [5](#e5) |",
-        "| recovery | three | unknown, counts as failed | 10 s passed; unknown: no answer [6](#e6) |",
-        "| recovery | four | not finished | - [2](#e2) |",
-        "| recovery | five | not made | - [2](#e2) |",
+        "| recovery | one | done | well [#4](#e4) |",
+        "| recovery | two | left out | not timed: the profile names no Service [#5](#e5) |",
+        "| recovery | three | unknown, counts as failed | 10 s passed; unknown: no answer [#6](#e6) |",
+        "| recovery | four | not finished | - [#2](#e2) |",
+        "| recovery | five | not made | - [#2](#e2) |",
     ]
     said = "1 stayed unknown (that counts as failed), 1 not finished, 1 not made, 1 left out"
-    assert f"Of its steps and checks {said} [2](#e2)." in lines[2]
-    assert "That the service became healthy again is not recorded. The incident is open." in lines[2]
+    assert f"Of its steps and checks {said} [#2](#e2)." in lines[SUMMARY]
+    assert "That the service became healthy again is not recorded. The incident is open [#1](#e1)." in lines[SUMMARY]
 
 
 @pytest.mark.defect("D51")
@@ -96,10 +104,12 @@ def test_what_is_unknown_reads_not_recorded() -> None:
     assert "No run is recorded, and no check." in lines
     assert line(lines, "| Mitigated") == f"| Mitigated | {NOT_RECORDED} |"
     assert line(lines, "| Resolved") == f"| Resolved | {NOT_RECORDED} |"
-    assert line(lines, "- Decision") == f"- Decision: {NOT_RECORDED}"
-    for what in ("Users affected", "Requests lost", "Revenue"):
-        assert line(lines, f"- {what}") == f"- {what}: {NOT_RECORDED}"
-    assert sum(x.startswith(TO_BE_FILLED) for x in lines) == 2
+    for what in ("A decision is", "Curves are"):
+        assert f"{what} {NOT_RECORDED}." in lines
+    assert f"Pages are {NOT_RECORDED}. What the status page said is {NOT_RECORDED}." in lines
+    for finding in Finding:
+        filled = lines[lines.index(f"## {finding.heading}") + 2]
+        assert filled == f"{TO_BE_FILLED} ({finding.asks}): `{finding.command(INCIDENT)}`"
     assert "None by Code Blue." in lines
     assert "[TO BE FILLED]" not in "\n".join(lines)
 
@@ -109,8 +119,11 @@ def test_the_timeline_has_every_event_for_people_and_no_other_incident() -> None
     story.opened("inc-20260105t040000z-cccccc", why="another one")
     story.requested("run-20260105t040000z-cccccc", "inc-20260105t040000z-cccccc", reason="another one")
     text = "\n".join(report(story))
-    rows = re.findall(r'^\| <a id="e(\d+)"></a>\1 \|', text, re.MULTILINE)
+    timeline = text.partition("## Timeline")[2].partition("## ")[0]
+    rows = re.findall(r"\[#(\d+)\]\(#e\1\) \|$", timeline, re.MULTILINE)
     assert [int(n) for n in rows] == [1, 2, 3, 4, 7, 10, 11, 12]  # not the steps' beginnings, not their progress
+    appendix = re.findall(r'^\| <a id="e(\d+)"></a>#\1 \|', text, re.MULTILINE)
+    assert [int(n) for n in appendix] == list(range(1, 13)), "the appendix has all of them"
     assert "another one" not in text
 
 
@@ -146,7 +159,7 @@ def test_text_of_others_adds_no_line_no_cell_and_no_markup(attack: str) -> None:
         assert len(cells.findall(line_)) == len(cells.findall(plain_line))
         assert line_.isprintable()
     text = "\n".join(attacked)
-    for markup in ("<script", r"(?<!\\)\]\(http", "(?<!\\\\)`code", r"(?<!\\)\*\*?bold", "(?<!\\\\)~~?gone"):
+    for markup in ("<script", r"(?<!\\)\]\(http", "(?<!\\\\)`code`", r"(?<!\\)\*\*?bold", "(?<!\\\\)~~?gone"):
         assert not re.search(markup, text)
 
 
@@ -170,9 +183,9 @@ def test_a_decision_is_never_told_as_if_it_were_done(action: str, mode: str, sai
     data = {"action": action, "sentence": f"{action}: R4: 4 > 3", "mode": mode}
     story.add("incident.decided", data, incident=INCIDENT, actor="watch")
     lines = report(story)
-    assert f"Code Blue decided: {said} [2](#e2)." in lines[2]
-    assert line(lines, "- Decision") == f"- Decision: {said} [2](#e2)"
-    assert f"decided: {said} |" in line(lines, '| <a id="e2">')
+    assert f"Code Blue decided: {said} [#2](#e2)." in lines[SUMMARY]
+    assert line(lines, "At 2026").startswith(f"At 2026-01-05 03:00:02 UTC: {said} [#2](#e2).")
+    assert f"decided: {said} |" in line(lines, "| 2026-01-05 03:00:02 |")
     assert "page_only" not in "\n".join(lines)
     assert "page\\_only" not in "\n".join(lines)
 
@@ -193,8 +206,10 @@ def test_the_report_says_who_asked_for_the_rollback_and_who_approved_it() -> Non
     )
     story.run("run.approved", actor="person:bob", digest="d1")
     lines = report(story)
-    assert "person:ada asked for it: quick rollback: users complain [2](#e2)." in lines[2]
-    assert "person:bob approved the quick rollback." in lines[2]
+    assert "person:ada asked for it: quick rollback: users complain [#2](#e2)." in lines[SUMMARY]
+    assert "person:bob approved the quick rollback [#3](#e3)." in lines[SUMMARY]
     assert line(lines, "- Quick rollback") == (
-        f"- Quick rollback ({RUN}, asked for by person:ada: users complain): requested. [3](#e3)"
+        f"- Quick rollback is requested at the time of this report ({RUN}, asked for by person:ada: users complain "
+        "[#2](#e2)). [#3](#e3)"
     )
+    assert lines[HEADLINE] == "**Open: quick rollback is requested [#3](#e3)**"

@@ -223,3 +223,41 @@ def test_a_declared_incident_freezes_and_says_what_is_due(trigger: str) -> None:
     assert decision.action is (Action.FREEZE if manual.freeze else Action.PAGE_ONLY)
     assert f"declared: {manual.means}, due now: {manual.next_step}" in decision.sentence
     assert ("until it is resolved every change waits for an approval" in decision.sentence) == manual.freeze
+
+
+@pytest.mark.req("B4", "R10")
+@pytest.mark.parametrize(
+    ("ago", "limits"),
+    [
+        ((), ("cooldown: there was no automatic rollback before", "budget: 0 automatic rollbacks in 3600 s < 2")),
+        (
+            (599.0,),
+            (
+                "cooldown: the last automatic rollback ended 599 s ago < 600 s",
+                "budget: 1 automatic rollbacks in 3600 s < 2",
+            ),
+        ),
+        (
+            (600.0, 3599.0),
+            (
+                "cooldown: the last automatic rollback ended 600 s ago ≥ 600 s",
+                "budget: 2 automatic rollbacks in 3600 s ≥ 2",
+            ),
+        ),
+    ],
+)
+def test_how_the_limits_stood_is_part_of_the_decision(ago: tuple[float, ...], limits: tuple[str, str]) -> None:
+    decision = decided(ago=ago)
+    assert decision.limits == limits
+    broken = {line for line in limits if "ago <" in line or "≥ 2" in line}
+    assert broken == {line for line in decision.reasons_against if line.startswith(("cooldown", "budget"))}
+
+
+@pytest.mark.req("B4")
+def test_the_releases_that_were_considered_are_part_of_the_decision() -> None:
+    choice = replace(TARGET, passed_over=("revision 2: unproven",))
+    assert decided(choice=choice).releases == ("target: revision 1: known-good", "passed over: revision 2: unproven")
+    assert decided(choice=NO_TARGET).releases == (
+        f"no target: {NO_TARGET.because}",
+        "passed over: revision 1: unproven",
+    )

@@ -34,10 +34,10 @@ CHUNKS = [
     ("", 10, 10, 80),
     ("health: {interval: 5s}\n", 5, 5, 120),
     ("health: {interval: 15s}\n", 15, 15, 60),
-    ("", 15, 10, 60),
+    ("health: {interval: 15s}\n", 15, 10, 60),
     (TIGHT, 10, 10, 80),
     (TIGHT, 10, 10, 80),
-    (TIGHT, 5, 5, 110),
+    (TIGHT + "health: {interval: 5s}\n", 5, 5, 110),
     ("", 10, 60, 110),
 ]
 CASES = 50
@@ -79,21 +79,23 @@ def test_the_verdicts_are_those_of_prometheus_but_for_what_is_listed(chunk: int,
         return model.firing(series, interval_ms=interval_s * 1000, **at)
 
     reasons: Counter[str] = Counter()
+    different = 0
     fired: Counter[str] = Counter()
     for name, series in cases.items():
         own = ours(series, text, interval_ms=interval_s * 1000, **at)
         fired.update({alert[:2] for alerts in theirs[name].values() for alert in alerts})
         if own == theirs[name]:
             continue
+        different += 1
         loose, strict = reference(series, strictness=-EPSILON), reference(series, strictness=EPSILON)
         assert all(strict[t] <= theirs[name][t] <= loose[t] for t in own), f"{name}: the reference is not Prometheus"
         chosen = (s for n in range(len(SWITCHES) + 1) for s in combinations(SWITCHES, n) if reference(series, s) == own)
         reason = next(chosen, None)
         assert reason is not None, f"{name}: no listed reason explains the difference"
         reasons.update(reason or (ROUNDING,))
-    print(f"chunk {chunk}: differences {dict(reasons)}, fired {dict(fired)}")
+    print(f"chunk {chunk}: {different} differ {dict(reasons)}, fired {dict(fired)}")
     assert len(fired) == 5  # the series make each trigger fire
-    assert reasons.total() < CASES
+    assert different <= 0.6 * CASES  # else the listed reasons would excuse anything
 
 
 def test_the_reasons_are_those_of_the_documentation() -> None:

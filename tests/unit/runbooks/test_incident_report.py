@@ -48,10 +48,10 @@ async def test_the_time_of_the_bad_deployment_is_what_the_platform_says(lab: Lab
     assert bad.created is not None
     lines = await report(lab)
     asked = lab.events("run.requested")[-1].seq
-    shown = f"{bad.created:%Y-%m-%d %H:%M:%S} UTC, when the platform first saw it [{asked}](#e{asked})"
+    shown = f"{bad.created:%Y-%m-%d %H:%M:%S} UTC, when the platform first saw it [#{asked}](#e{asked})"
     assert line(lines, "| Deployed") == f"| Deployed | {shown} |"
     assert line(lines, "| Release in force").startswith(f"| Release in force at detection | {V2.label} [")
-    assert f"It was deployed on {shown}." in lines[2]
+    assert f"It was deployed on {shown}." in lines[4]
     assert f'<a id="e{asked}">' in "\n".join(lines), "the event that it links to is in the timeline"
 
 
@@ -60,7 +60,7 @@ async def test_a_report_is_written_also_where_the_platform_does_not_answer(lab: 
     lab.cluster.fail("history", Unreachable("no API server"))
     lines = await report(lab)
     assert line(lines, "| Deployed") == "| Deployed | not recorded |"
-    assert "When it was deployed is not recorded." in lines[2]
+    assert "When it was deployed is not recorded." in lines[4]
     later = await report(lab)
     assert "when the platform first saw it" in line(later, "| Deployed"), "a later report asks again"
 
@@ -90,8 +90,8 @@ async def test_every_check_that_was_left_out_is_in_the_report(lab: Lab) -> None:
     assert len(left_out) >= 5
     for entry in left_out:
         what, _, why = entry.partition(": ")
-        assert f"| recovery | {what} | left out | {why} [{verification.seq}](#e{verification.seq}) |" in lines
-    assert f"Of its steps and checks {len(left_out)} left out" in lines[2]
+        assert f"| recovery | {what} | left out | {why} [#{verification.seq}](#e{verification.seq}) |" in lines
+    assert f"Of its steps and checks {len(left_out)} left out" in lines[4]
 
 
 @pytest.mark.req("R44")

@@ -90,10 +90,10 @@ def judge_signals(sampling: Sampling, places: Sequence[Place], profile: Profile)
             Finding(
                 "latency histogram",
                 "no",
-                f"a p95 above {LATENCY_S:g} s cannot be seen: the highest bucket ends at {max(low.values()):g} s (R6)",
+                f"a p95 above {LATENCY_S:g} s cannot be seen: {_ends(max(low.values()))} (R6)",
                 f"Add buckets above {LATENCY_S:g} s to {profile.signals.names.latency}, for example 45 and 60.",
                 ExitCode.REFUSED,
-                tuple(f"{pod}: {top:g} s" for pod, top in sorted(low.items())),
+                tuple(f"{pod}: {_ends(top)}" for pod, top in sorted(low.items())),
             )
         )
     return findings
@@ -131,3 +131,7 @@ def _highest(reading: Reading) -> float | None:
     if not reading.buckets:
         return None
     return max((bound for bound, _ in reading.buckets if math.isfinite(bound)), default=-math.inf)
+
+
+def _ends(top: float) -> str:
+    return f"the highest bucket ends at {top:g} s" if math.isfinite(top) else "no finite bucket"

@@ -417,7 +417,9 @@ class Pager:
         action = (incident.decision or {}).get("action")
         if isinstance(action, str):
             facts.append(("decision", action))
-        if incident.runs:
+        if paging.waiting:
+            facts += [("run", paging.waiting[-1].run), ("plan digest", paging.waiting[-1].digest)]
+        elif incident.runs:
             facts.append(("run", incident.runs[-1]))
         last = paging.acks[-1:]
         return facts + [("acknowledged", f"{ack.level} at {ack.at:%H:%M:%S} UTC") for ack in last]

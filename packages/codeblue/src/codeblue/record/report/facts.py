@@ -146,11 +146,11 @@ def _headline(incident: IncidentView, runs: Sequence[RunFact], seen: Mapping[str
         text, event = _still_open(incident, last), last.last if last else seen.get("incident.decided", 0)
         return Headline("open", False, Fact(text, (event or seen["incident.opened"],)))
     begin = f"Resolved: closed by {incident.resolved_by}" if incident.state == "resolved" else "Mitigated"
-    events = tuple(n for n in (closed, seen.get("incident.mitigated", 0)) if n)
+    events = tuple(sorted(n for n in (closed, seen.get("incident.mitigated", 0)) if n))
     if proof is not None:
         left = f" ({proof.shortfall})" if proof.shortfall else ""
         proven = f"{begin}. The recovery was verified by checks that all passed{left}"
-        return Headline(incident.state, True, Fact(proven, (*events, proof.last)))
+        return Headline(incident.state, True, Fact(proven, tuple(sorted((*events, proof.last)))))
     if incident.mitigated is None:
         return Headline(incident.state, False, Fact(f"{begin}. That the service became healthy is not proven", events))
     return Headline(
@@ -185,7 +185,7 @@ def _summary(
     if release is None:
         said.append(Fact(f"Which release was in force is {NOT_RECORDED}", ()))
     else:
-        said.append(Fact(f"The release in force at the detection was {brief(release.text)}", release.events))
+        said.append(Fact(f"The release in force at the detection was {release.text}", release.events))
         if deployed is None:
             said.append(Fact(f"When it was deployed is {NOT_RECORDED}", ()))
         else:
@@ -267,7 +267,7 @@ def _duration(incident: IncidentView, opened: int, mitigated: int) -> Fact | Non
 def _release(runs: Sequence[RunView]) -> Fact | None:
     """The release that was in force when the first rollback was decided."""
     found = next((r for r in runs if input_of(r, "origin_label")), None)
-    return Fact(input_of(found, "origin_label"), (found.events[0],)) if found else None
+    return Fact(brief(input_of(found, "origin_label")), (found.events[0],)) if found else None
 
 
 def _deployed(own: Sequence[Event]) -> Fact | None:

@@ -136,7 +136,9 @@ def _steps(facts: ReportFacts) -> list[str]:
     lines = []
     for run in facts.runs:
         asked = f", asked for by {_safe(run.actor)}: {_safe(run.reason)}{_links((run.asked,))}"
-        lines.append(f"- {_safe(run.outcome)} ({run.id}{asked}). {_safe(run.why)}".rstrip() + _links((run.last,)))
+        lines.append(
+            f"- {_safe(run.outcome)} ({_safe(run.id)}{asked}). {_safe(run.why)}".rstrip() + _links((run.last,))
+        )
     lines += ["", "| run | step | result | what was seen |", "|---|---|---|---|"]
     lines += [
         f"| {_safe(run.what)} | {_safe(s.title)} | {s.result} | {_safe(s.seen.text) or '-'}{_links(s.seen.events)} |"

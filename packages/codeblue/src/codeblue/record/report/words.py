@@ -96,7 +96,7 @@ def shown(text: str) -> str:
 
 def brief(text: str) -> str:
     """The beginning of a long text."""
-    return text if len(text) <= BRIEF else f"{text[:BRIEF]}… ({len(text)} characters, all of them in the timeline)"
+    return text if len(text) <= BRIEF else f"{text[:BRIEF]}… ({len(text)} characters)"
 
 
 def moment(at: datetime) -> str:
