@@ -15,6 +15,7 @@ from tests.unit.web.desk import PAGERDUTY, SLACK, Front
 
 from codeblue.model.event import Draft
 from codeblue.model.reply import Acknowledge, Approve
+from codeblue.record.pages import anchor_data, fold_pages
 from codeblue.record.runs import fold_runs
 
 INCIDENT, RUN, DIGEST = "inc-20260105t031500z-0a1b2c", "run-20260105t031501z-0a1b2c", "ab" * 32
@@ -95,8 +96,10 @@ async def test_acknowledge_in_slack_is_an_acknowledgement_of_that_level() -> Non
         "incident.acknowledged",
         "slack:U0SOMEBODY",
         INCIDENT,
-        {"level": "L2"},
+        {"level": "L2", "anchor": anchor_data(desk.clock.anchor())},
     )
+    [ack] = fold_pages(desk.record.events)[INCIDENT].acks
+    assert (ack.level, ack.actor) == ("L2", "slack:U0SOMEBODY")
 
 
 async def test_who_sees_a_notice_takes_over_no_level() -> None:
@@ -255,7 +258,7 @@ async def test_acknowledged_in_pagerduty_is_recorded_once_however_often_it_is_re
     assert (await duty(desk, webhook())).status_code == 200
     event = desk.record.events[-1]
     assert desk.kinds()[3:] == ["incident.acknowledged"]
-    assert (event.actor, event.data) == ("pagerduty:PUSER01", {"level": "L1", "event": "01CHWEBHOOK"})
+    assert (event.actor, event.data["level"], event.data["event"]) == ("pagerduty:PUSER01", "L1", "01CHWEBHOOK")
     assert (await duty(desk, webhook(key=f"codeblue:{INCIDENT}:L2", id_="01ANOTHER"))).status_code == 200
     assert desk.kinds()[3:] == ["incident.acknowledged"] * 2
 
