@@ -17,11 +17,12 @@ TOKENS = {"ALERTS_TOKEN": TOKEN, "STATUS_TOKEN": STATUS_TOKEN}
 
 def test_it_answers_while_it_acts_and_ends_in_order(served: Served) -> None:
     served.start()
-    assert served.alert(message([alert(1)])).json == {"recorded": 1, "resolved": 0, "known": 0}
     told = served.get("/v1/status", STATUS_TOKEN).json
     asked = run("status", "--json", cwd=served.home, env=TOKENS).document
     assert {k: v for k, v in told.items() if k != "last_event"} == {k: v for k, v in asked.items() if k != "last_event"}
     assert told["daemon"]
+    assert served.alert(message([alert(1)])).json == {"recorded": 1, "resolved": 0, "known": 0}
+    until("its incident", lambda: served.get("/v1/status", STATUS_TOKEN).json["open_incidents"])
     until("cycles", lambda: "codeblue_cycles_total 4.0" in served.get("/metrics").text)
     assert served.get("/healthz").json["last_cycle_age_s"] < 2
     metrics = served.get("/metrics").text
