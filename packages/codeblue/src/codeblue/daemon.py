@@ -123,7 +123,7 @@ class Daemon:
             await _pause(stop, COMMANDS_EVERY_S)
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        watch = Watch(self._runs, self._keeper)
+        watch = Watch(self._runs, self._keeper, self._heart.judged)
         interval_s = self._app.profile.health.interval
         while not stop.is_set():
             begun = self._app.clock.monotonic()

@@ -1,5 +1,6 @@
 """The loop: observe, judge, decide, open, start. Every cycle ends in one sentence."""
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,6 +57,7 @@ class Watch:
     It is lost with the process, and then begins anew: four failures are counted again before anything happens.
 
     Attributes:
+        judged: gets the verdicts of each cycle, for those who count them.
         signals: the verdicts over the signals, from the last time when these were read.
         sampled_s: when that was, monotonic.
         unseen: whether something could not be read then.
@@ -64,6 +66,7 @@ class Watch:
 
     runs: Runs
     acts: Acts
+    judged: Callable[[Sequence[Verdict]], None] = lambda verdicts: None
     soak: Soak = field(default_factory=Soak)
     first_bad: datetime | None = None
     signals: tuple[Verdict, ...] = ()
@@ -105,6 +108,7 @@ class Watch:
         self.gauge.add(look.round, look.sampling)
         verdicts = self._judge(look)
         self._remember(look, verdicts)
+        self.judged(verdicts)
         marked = await self._mark(look)
         open_before = self.incidents.own()
         after = await self.aftermath.follow(look.seen, self.soak.seconds(self._steady()))
