@@ -12,6 +12,7 @@ RESULTS ?= .cache/results
 PYTEST_ARGS ?=
 TESTS ?= tests
 LOCK_ARGS ?=
+MUTANTS ?=
 
 .PHONY: help
 help: ## this list
@@ -42,7 +43,7 @@ check: venv ## lint, types (of all but the tests), layers, shell scripts
 
 .PHONY: test
 test: venv ## all tests that need no cluster
-	@tools/packages postgresql prometheus prometheus-alertmanager redis-server shellcheck
+	@tools/packages libfaketime postgresql prometheus prometheus-alertmanager redis-server shellcheck
 	@testbed/mongodb/build >/dev/null
 	$(BIN)/pytest $(TESTS) --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
 
@@ -58,8 +59,14 @@ soak: venv ## the crash test with 100 random instants instead of 15, on the test
 	$(BIN)/pytest tests/cluster -k instants --instants 100 $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: venv ## rollback (on the test cluster) and start-up as ratios against peers in the same run
+bench: venv ## rollback (on the test cluster), start-up and triggers as ratios against peers in the same run
+	@tools/packages prometheus
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+.PHONY: mutants
+mutants: venv ## mutation score of rules/, at least 85 % (hours; MUTANTS='codeblue.rules.windows*' for a part)
+	@tools/packages prometheus
+	@tools/mutants $(BIN) $(MUTANTS)
 
 .PHONY: requirements
 requirements: venv ## ids of the specification against the tests that passed in the last runs

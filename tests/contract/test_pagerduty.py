@@ -18,7 +18,7 @@ from codeblue.testing.contracts.channel import INCIDENT, Answer, ChannelContract
 from codeblue.testing.emulators.base import Fail
 from codeblue.testing.emulators.pagerduty import PagerDuty
 
-CANARY = "c4n4ryR0ut1ngK3y" + "0" * 16
+CANARY = "c4n4ryr0ut1ngk3y" + "0" * 16  # looks like no secret: only who knows it can hide it
 OTHER = "f" * 32
 LIMIT_S = 1.0
 

@@ -210,6 +210,18 @@ async def test_an_entry_is_found_behind_hundreds_of_others(server: emulated.Stat
     assert [r.query for r in server.log[1:]] == [f"limit=100&page={n}" for n in range(1, 5)]
 
 
+async def test_an_unresolved_entry_is_found_at_once_however_much_came_after_it(
+    server: emulated.Statuspage, page: Statuspage
+) -> None:
+    wanted = server.has(NAME, metadata={"codeblue": {"incident": INCIDENT}}, status="monitoring")
+    for _ in range(1100):
+        server.has("of others")
+    found = await page.find(INCIDENT)
+    assert found is not None
+    assert found.id == wanted
+    assert len(server.log) == 1
+
+
 async def test_the_search_ends_where_entries_are_older_than_the_incident(server: emulated.Statuspage) -> None:
     born = datetime(2026, 1, 5, 3, 15, tzinfo=UTC)
     for _ in range(1100):

@@ -66,3 +66,29 @@ def test_refusals_are_counted_apart(steady) -> None:
     service.get("/api/version")
     assert service.metric("requests_refused_total", mode="maintenance") == before[0] + 1
     assert service.metric("http_requests_total", **labels) == before[1] + 1
+
+
+@pytest.mark.req("R62")
+def test_failures_of_the_model_are_counted_from_the_start(launch) -> None:
+    """Absent until the first one, they could not be told from failures that nobody counts."""
+    service = launch()
+    assert service.samples("ai_failures_total")
+    assert {labels["reason"] for labels, _ in service.samples("ai_failures_total")} == set(metrics.AI_REASONS)
+    assert service.metric("ai_failures_total") == service.metric("ai_requests_total") == 0
+
+
+@pytest.mark.req("R62")
+@pytest.mark.parametrize(
+    ("text", "kills"),
+    [
+        ("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n", 2),  # cgroup v2, memory.events
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n", 5),  # cgroup v1, memory.oom_control
+        ("oom_kill many\n", None),
+        ("", None),
+    ],
+)
+def test_kills_are_those_of_the_control_group(text, kills, monkeypatch, tmp_path) -> None:
+    file = tmp_path / "events"
+    file.write_text(text, encoding="ascii")
+    monkeypatch.setattr(metrics, "_EVENTS", (str(tmp_path / "absent"), str(file)))
+    assert metrics.oom_kills() == kills

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from codeblue.adapters.signals.series import Vocabulary
 from codeblue.model.signal import Sampling
 from codeblue.ports.platform import Place
 from codeblue.profile import signals as profile
+from codeblue.testing.contracts.signals import SignalsContract
 
 JOB = "ai-diagnostics-api"
 VOCABULARY = Vocabulary(profile.Names(), frozenset({"/api/health", "/metrics"}))
@@ -48,6 +49,21 @@ async def at(server: Prometheus) -> AsyncIterator[PrometheusSignals]:
     found = signals(server.url)
     yield found
     await found.close()
+
+
+class TestContract(SignalsContract):
+    @pytest.fixture
+    def pods(self, server: Prometheus) -> Sequence[Place]:
+        server.until(f"{UP} == 1")
+        return [Place("pod/pod-a", "http://10.0.0.1:5000")]
+
+    @pytest.fixture
+    def signals(self, at: PrometheusSignals) -> PrometheusSignals:
+        return at
+
+    @pytest.fixture
+    def dead(self) -> PrometheusSignals:
+        return signals("http://127.0.0.1:1")
 
 
 async def newest(at: PrometheusSignals, pods: tuple[Place, ...] = ()) -> Sampling:

@@ -9,7 +9,11 @@ import pytest
 
 PACKAGES = Path(__file__).parents[2] / "packages"
 #: Imported under another name than the distribution's, or run as a program.
-MODULES = {"ruamel.yaml": "ruamel", "prometheus-client": "prometheus_client"}
+MODULES = {
+    "ruamel.yaml": "ruamel",
+    "prometheus-client": "prometheus_client",
+    "opentelemetry-api": "opentelemetry",
+}
 PROGRAMS = {"supervisor": "supervisor.supervisord"}
 
 

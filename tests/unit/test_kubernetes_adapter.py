@@ -310,3 +310,80 @@ def test_a_context_without_a_user_is_an_error_of_the_kubeconfig(tmp_path: Path) 
     file.write_text(json.dumps(config))
     with pytest.raises(UsageError, match="names no user"):
         load_config("prod", file)
+
+
+ENDED = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": "2026-01-05T03:00:00Z", "containerID": "c://1"}
+
+
+def a_pod(name, *statuses, limits=("256Mi",), owner="set-1", **status):
+    containers = [{"name": f"c{n}", "resources": {"limits": {"memory": m} if m else {}}} for n, m in enumerate(limits)]
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", "ownerReferences": [{"uid": owner, "controller": True}]},
+        "spec": {"containers": containers},
+        "status": {"phase": "Running", "containerStatuses": list(statuses), **status},
+    }
+
+
+def facts_of(pods, metrics):
+    """The platform of a server with these pods; `metrics` is the answer of the metrics API."""
+
+    def answer(request):
+        path = request.url.path
+        if path == DEPLOYMENT:
+            meta = {"name": "plain", "uid": "dep-1", "resourceVersion": "1"}
+            return 200, {"metadata": meta, "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {}}}
+        if path.endswith("/replicasets"):
+            owner = {"uid": "dep-1", "controller": True}
+            return 200, {"items": [{"metadata": {"name": "s", "uid": "set-1", "ownerReferences": [owner]}}]}
+        if "metrics.k8s.io" in path:
+            return metrics
+        return 200, {"items": pods()}
+
+    return platform_of(answer)
+
+
+NO_METRICS = (404, {"message": "the server could not find the requested resource"})
+
+
+@pytest.mark.req("R7")
+async def test_facts_are_of_the_own_live_pods_with_memory_where_it_is_measured():
+    used = {"items": [{"metadata": {"name": "a"}, "containers": [{"usage": {"cpu": "5m", "memory": "100Mi"}}]}]}
+    pods = [
+        a_pod("a", {"name": "c0", "restartCount": 2}, {"name": "c1", "restartCount": 1}, limits=("256Mi", "256Mi")),
+        a_pod("b", limits=("256Mi", None)),
+        a_pod("foreign", owner="set-9"),
+        a_pod("done", phase="Failed"),
+    ]
+    facts = {f.pod: f for f in await facts_of(lambda: pods, (200, used)).facts()}
+    assert sorted(facts) == ["a", "b"]
+    assert (facts["a"].restarts, facts["a"].memory_bytes, facts["a"].memory_limit) == (3, 100 * 2**20, 512 * 2**20)
+    assert (facts["b"].restarts, facts["b"].memory_bytes, facts["b"].memory_limit) == (0, None, None)
+
+
+@pytest.mark.req("R7")
+@pytest.mark.defect("D19")
+@pytest.mark.parametrize("metrics", [NO_METRICS, (403, {}), (503, {})], ids=["none", "forbidden", "away"])
+async def test_kills_for_memory_are_counted_as_they_come_by_with_or_without_metrics(metrics):
+    now = [a_pod("a", {"name": "c0", "restartCount": 0}), a_pod("b", {"name": "c0", "restartCount": 0})]
+    platform = facts_of(lambda: now, metrics)
+
+    async def kills():
+        return {f.pod: f.oom_kills for f in await platform.facts()}
+
+    def state(count, **ended):
+        return a_pod("a", {"name": "c0", "restartCount": count, "lastState": {"terminated": {**ENDED, **ended}}})
+
+    assert await kills() == {"a": 0, "b": 0}
+    # killed, and not yet started again; then it runs again: one and the same end
+    now[0] = a_pod("a", {"name": "c0", "restartCount": 0, "state": {"terminated": ENDED}})
+    assert await kills() == {"a": 1, "b": 0}
+    now[0] = state(1)
+    assert await kills() == {"a": 1, "b": 0}
+    assert await kills() == {"a": 1, "b": 0}
+    now[0] = state(2, finishedAt="2026-01-05T03:02:00Z", containerID="c://2")
+    assert await kills() == {"a": 2, "b": 0}
+    now[0] = state(3, reason="Error", finishedAt="2026-01-05T03:04:00Z", containerID="c://3")
+    assert await kills() == {"a": 2, "b": 0}, "another end takes no kill back"
+    now[:] = [now[1]]
+    assert await kills() == {"b": 0}
+    assert list(platform._kills._seen) == ["uid-b"], "nothing is kept of pods that are gone"

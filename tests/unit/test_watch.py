@@ -257,7 +257,7 @@ async def test_a_rollback_is_verified_then_the_incident_is_mitigated_and_reporte
     assert incident.state == "mitigated"
     text = bench.reports.texts[incident.id]
     assert f"# Incident {incident.id}" in text
-    assert "| State | mitigated [#" in text
+    assert "**Mitigated. The recovery was verified" in text
     assert incident.report == f"memory://{incident.id}.md"
     assert bench.count("run.requested") == 3
     assert broken_at(bench.record.events) is None
@@ -348,7 +348,7 @@ async def test_a_rollback_that_failed_is_not_tried_again_and_the_incident_stays_
         f"incident {incident.id} is open, and quick_rollback {rollback.id} failed: a person has to decide"
     }
     assert incident.state == "open"
-    assert "| State | open [#" in bench.reports.texts[incident.id]
+    assert "**Open: quick rollback ended as failed." in bench.reports.texts[incident.id]
     assert len([c for c in bench.cluster.accepted if c.kind == "template"]) == 1
     assert bench.count("run.requested") == 2
 

@@ -147,7 +147,7 @@ def test_a_wrong_command_line_is_told_in_our_words(home: Home, argv: str, said: 
     assert f"Next: {remedy}" in answer.err
 
 
-@pytest.mark.parametrize("verb", ["run", "incident", "audit"])
+@pytest.mark.parametrize("verb", ["run", "incident", "page", "audit"])
 def test_the_first_line_of_a_group_names_all_its_verbs(verb: str) -> None:
     module, _, name = VERBS[verb][0].partition(":")
     group = getattr(importlib.import_module(module), name)

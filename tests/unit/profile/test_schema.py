@@ -25,7 +25,7 @@ SHAPES = (
     "command-unknown", "command-text", "command-empty", "command-number", "flag-text", "flag-over-100", "flag-percent",
     "bare-percent", "fraction", "checks-zero", "checks-float", "checks-true", "checks-text", "at-once-text",
     "mode-unknown", "policy-unknown", "database-literal", "database-nothing", "database-both", "webhook-literal",
-    "secret-in-env-name", "contact-no-phone", "contact-unknown", "top-level-list",
+    "secret-in-env-name", "contact-unknown", "top-level-list",
 )  # fmt: skip
 
 

@@ -165,6 +165,7 @@ REFUSED = {
     ),
     "a long line": (b'http_requests_total{a="' + b"x" * 2**20 + b'"} 1\n', "line 1 is longer"),
     "a long line of escapes": (b'http_requests_total{a="' + rb"\"" * 2**19 + b'"} 1\n', "line 1 is longer"),
+    "a long line of a wanted metric": (b'http_requests_total{a="' + b"x" * 3000 + b'"} 1\n', "longer than 2 KiB"),
     "twice": (GOOD.encode() + b"service_memory_working_set_bytes 9.5e+07\n", "twice"),
     "twice in another order": (
         GOOD.encode() + b'http_requests_total{status="500",route="(early)",method="GET"} 7.0\n',

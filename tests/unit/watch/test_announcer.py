@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.profile.faults import LOCAL
 
@@ -440,6 +440,7 @@ CHANGES = ("decide", "start", "end", "fail", "mitigate", "close", "kill", "cut",
 
 
 @pytest.mark.req("R22", "B3")
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(CHANGES), max_size=14), st.sampled_from(POINTS))
 async def test_whatever_happens_there_is_one_entry_that_only_moves_forward_and_ends_true(
     changes: list[str], point: str

@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.watch.ward import ALL, INCIDENT, L1, L2, L3, L4, Ward
 
-from codeblue.model.errors import LeaseLost, Unreachable
+from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.page import Page
 from codeblue.record.pages import fold_pages
@@ -109,6 +109,22 @@ async def test_what_happens_after_an_acknowledgement_prolongs_it() -> None:
 
 @pytest.mark.req("R3")
 @pytest.mark.parametrize("hours", [2, -2])
+async def test_a_jump_before_what_happens_neither_keeps_an_acknowledgement_for_ever_nor_ends_it(hours: float) -> None:
+    ward = Ward("escalation: {repeat: 5m, ack_expires: 4m, l2: {after: 1h}, l3: {after: 2h}}\n")
+    ward.open()
+    await ward.run(1 * MIN)
+    ward.event("incident.acknowledged")
+    ward.jump(hours)
+    await ward.run(2.5 * MIN)
+    ward.event("incident.noted", text="on it")
+    await ward.run(2.9 * MIN)
+    assert len(ward.paged("L1")) == 1
+    await ward.run(3 * MIN)
+    assert len(ward.paged("L1")) == 2
+
+
+@pytest.mark.req("R3")
+@pytest.mark.parametrize("hours", [2, -2])
 async def test_an_acknowledgement_expires_by_the_true_time_whatever_the_clock_does(hours: float) -> None:
     ward = Ward("escalation: {repeat: 5m, ack_expires: 8m}\n")
     ward.open()
@@ -185,6 +201,7 @@ async def test_a_run_that_waits_for_an_approval_is_announced() -> None:
     await ward.run(5)
     assert ward.paged("notice") == ["on_call"]
     assert ward.pages[-1].next_step == "codeblue run approve run-20260105t031600z-aaaaaa"
+    assert ("plan digest", "d") in ward.pages[-1].details  # an approval is given for this very plan
     ward.event("run.approved", actor="person:ada", run="run-20260105t031600z-aaaaaa", digest="d")
     await ward.run(60)
     assert ward.paged("notice") == ["on_call"]
@@ -385,6 +402,8 @@ async def test_a_defect_of_a_channel_is_said_recorded_and_covered_by_the_next_on
     await ward.run(5)
     assert any("internal error KeyError in pagerduty: report the defect" in s for s in ward.sentences)
     assert "a defect of ours" not in str(ward.sentences) + str(ward.record.events)
+    [attempt, _] = ward.paging.calls[0].attempts
+    assert (attempt.tries, attempt.state, attempt.why) == (1, "unknown", "internal error KeyError in pagerduty")
     assert [p.role.value for p in second.pages] == ["on_call"]
 
 
@@ -398,6 +417,36 @@ async def test_whoever_acknowledges_in_time_is_not_paged_over_the_next_channel()
     ward.event("incident.acknowledged")
     await ward.run(60)
     assert second.pages == []
+
+
+@pytest.mark.req("R3")
+@pytest.mark.parametrize("kind", ["incident.mitigated", "incident.acknowledged"])
+async def test_what_happens_at_the_last_moment_is_seen_before_the_send(kind: str) -> None:
+    ward = Ward("escalation: {repeat: 0s, until: acknowledged, l2: {after: 10s}, l3: {after: 20s}}\n")
+    ward.open()
+    await ward.run(5)
+
+    async def fence() -> None:
+        if ward.clock.monotonic() == 10:
+            ward.event(kind, why="over")
+
+    ward.pager.fence = fence
+    await ward.run(30)
+    assert len(ward.pages) == 1
+
+
+@pytest.mark.req("R2")
+async def test_an_error_of_a_channel_that_no_retry_changes_is_a_refusal() -> None:
+    def refused(page: Page) -> str:
+        raise Forbidden("the key is not valid any more")
+
+    second = MemoryProvider()
+    ward = two(MemoryProvider(way=refused), second)
+    ward.open()
+    await ward.run(3)
+    [attempt, _] = ward.paging.calls[0].attempts
+    assert (attempt.state, attempt.why, attempt.tries) == ("refused", "the key is not valid any more", 1)
+    assert len(second.pages) == 1
 
 
 @pytest.mark.req("R3")
@@ -531,9 +580,18 @@ async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     ward.open()
     await ward.run(2)
     ward.providers["pagerduty"].way = "down"
+    channel, asked = ward.pager.channels[0], []
+    settle = channel.settle
+
+    async def counting(incident: str, *, acknowledged: bool) -> None:
+        asked.append(incident)
+        await settle(incident, acknowledged=acknowledged)
+
+    channel.settle = counting  # type: ignore[method-assign]
     ward.event("incident.acknowledged")
     await ward.run(20)
     assert ward.providers["pagerduty"].settled == []
+    assert 3 <= len(asked) <= 5  # not once a second
     ward.providers["pagerduty"].way = "accept"
     await ward.run(10)
     assert ward.providers["pagerduty"].settled == [(INCIDENT, True)]

@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests.unit.web.desk import TOKEN, Front, alert, message
 
-from codeblue.model.event import Draft
+from codeblue.engine.runs import Runs
+from codeblue.model.event import Draft, Event
 from codeblue.model.health import Outcome
 from codeblue.model.pulse import Pulse
+from codeblue.model.verdict import Verdict
 from codeblue.profile.secretref import SecretRef
-from codeblue.watch.alerts import AlertWatch
+from codeblue.record.alerts import AlertFold, breaches
+from codeblue.watch.alerts import Alerts
 
 
 async def test_an_alert_is_one_event_however_often_it_is_sent() -> None:
@@ -67,6 +73,14 @@ async def test_what_another_process_recorded_meanwhile_is_known() -> None:
 
 async def test_many_senders_at_once_are_taken_one_by_one() -> None:
     desk = Front()
+    kept, meet = desk.record.append, threading.Barrier(2)
+
+    def appends(draft: Draft) -> Event:
+        with suppress(threading.BrokenBarrierError):
+            meet.wait(0.05)  # two that append at once meet here
+        return kept(draft)
+
+    desk.record.append = appends  # type: ignore[method-assign]
     answers = await asyncio.gather(*(desk.alert(message([alert(n) for n in range(20)])) for _ in range(3)))
     assert [a.status_code for a in answers] == [200] * 3
     assert len(desk.kinds()) == 20
@@ -188,9 +202,9 @@ async def test_alerts_that_were_left_out_are_recorded_once_an_hour_so_that_someb
     for _ in range(3):
         await desk.alert(message([], truncatedAlerts=7))
     await desk.alert(message([], truncatedAlerts=2, groupKey="another"))
-    watch = AlertWatch(desk.record, 3600)
-    assert [t.left_out for t in watch.left_out()] == [7, 2]
-    assert watch.left_out() == ()
+    fold = folded(desk, 3600)
+    assert [t.left_out for t in fold.take_truncations()] == [7, 2]
+    assert fold.take_truncations() == ()
     desk.clock.advance(3601)
     await desk.alert(message([], truncatedAlerts=7))
     assert len(desk.of("alert.truncated")) == 3
@@ -262,22 +276,25 @@ async def test_another_type_is_refused() -> None:
     assert (await desk.ask("POST", "/v1/alerts", content=b"{}", headers=headers)).status_code == 415
 
 
-async def test_the_loop_is_told_which_alerts_fire_and_which_trigger_they_name() -> None:
+def folded(desk: Front, expires_s: float) -> AlertFold:
+    fold = AlertFold(expires_s)
+    for event in desk.record.events:
+        fold.add(event)
+    return fold
+
+
+async def test_the_fold_tells_which_alerts_fire_and_which_trigger_they_name() -> None:
     desk = Front()
-    watch = AlertWatch(desk.record, 3600)
     await desk.alert(message([alert(1, codeblue_trigger="r5"), alert(2, codeblue_trigger="R9"), alert(3)]))
-    assert [a.identity.fingerprint[-1] for a in watch.firing(desk.clock.now())] == ["1", "2", "3"]
+    assert [a.identity.fingerprint[-1] for a in folded(desk, 3600).firing(desk.clock.now())] == ["1", "2", "3"]
     desk.clock.advance(600)
     await desk.alert(message([alert(3, status="resolved"), alert(4, codeblue_trigger="R5")]))
-    at = desk.clock.now()
-    assert [a.identity.fingerprint[-1] for a in watch.firing(at)] == ["1", "2", "4"]
-    [verdict] = watch.verdicts(at)
-    assert (verdict.rule, verdict.outcome) == ("R5", Outcome.BREACH)
-    assert verdict.why == "Alertmanager says that HighErrorRate fires since 03:10:00 UTC"
-    assert watch.verdicts(at, after=at - timedelta(seconds=1)), "the younger one"
-    assert watch.verdicts(at, after=at) == ()
-    assert watch.firing(at + timedelta(seconds=3000)) == watch.firing(at)[2:], "nobody said that it is over"
-    assert watch.firing(at + timedelta(seconds=3600)) == ()
+    at, fold = desk.clock.now(), folded(desk, 3600)
+    assert [a.identity.fingerprint[-1] for a in fold.firing(at)] == ["1", "2", "4"]
+    assert {rule: a.seq for rule, a in breaches(fold.firing(at)).items()} == {"R5": 1}
+    later = fold.firing(at + timedelta(seconds=3000))
+    assert [a.identity.fingerprint[-1] for a in later] == ["4"], "nobody said that the others are over"
+    assert fold.firing(at + timedelta(seconds=3600)) == ()
 
 
 async def test_an_alert_that_two_processes_recorded_counts_once() -> None:
@@ -285,18 +302,33 @@ async def test_an_alert_that_two_processes_recorded_counts_once() -> None:
     await desk.alert(message([alert(1, codeblue_trigger="R5")]))
     [event] = desk.record.events
     desk.tell(Draft(event.kind, event.actor, event.data))
-    watch = AlertWatch(desk.record, 3600)
-    [found] = watch.firing(desk.clock.now())
+    [found] = folded(desk, 3600).firing(desk.clock.now())
     assert found.seq == 1
     await desk.alert(message([alert(1, status="resolved")]))
-    assert watch.firing(desk.clock.now()) == ()
+    assert folded(desk, 3600).firing(desk.clock.now()) == ()
 
 
 async def test_what_is_over_is_forgotten_by_the_fold() -> None:
     desk = Front("api: {alerts_per_hour: 100000}\n")
-    watch = AlertWatch(desk.record, 60)
+    fold = AlertFold(60)
     for n in range(5):
         await desk.alert(message([alert(n * 100 + m) for m in range(100)]))
-        assert len(watch.firing(desk.clock.now())) == 100
+        for event in desk.record.read(after=fold.seq):
+            fold.add(event)
+        assert len(fold.firing(desk.clock.now())) == 100
         desk.clock.advance(61)
-    assert len(watch._fold._alerts) <= 100
+    assert len(fold._alerts) <= 100
+
+
+async def test_the_loop_judges_by_what_is_new_in_the_record() -> None:
+    desk = Front("api: {}\n")
+    world = SimpleNamespace(profile=desk.desk.profile, clock=desk.clock)
+    alerts = Alerts(cast(Runs, SimpleNamespace(record=desk.record, world=world)))
+    own = [Verdict("R4", Outcome.OK, "0 failures"), Verdict("R5", Outcome.UNKNOWN, "no metrics")]
+    assert alerts.judge(own, None) == tuple(own)
+    await desk.alert(message([alert(1, codeblue_trigger="R5"), alert(2, alertname="{{7*7}}")], truncatedAlerts=3))
+    r4, r5, others = alerts.judge(own, None)
+    assert (r4.outcome, r5.outcome, others.outcome) == (Outcome.OK, Outcome.BREACH, Outcome.BREACH)
+    assert "seen from here: unknown, no metrics" in r5.why
+    assert others.why == "1 alerts fire: '{{7*7}}'; a message left 3 alerts out"
+    assert alerts.judge(own, desk.clock.now()) == tuple(own), "a person closed what it was about"

@@ -8,11 +8,14 @@ from urllib.parse import urlencode
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from slack_sdk.signature import Clock, SignatureVerifier
 from tests.unit.web.desk import PAGERDUTY, SLACK, Front
 
 from codeblue.model.event import Draft
 from codeblue.model.reply import Acknowledge, Approve
+from codeblue.record.pages import anchor_data, fold_pages
 from codeblue.record.runs import fold_runs
 
 INCIDENT, RUN, DIGEST = "inc-20260105t031500z-0a1b2c", "run-20260105t031501z-0a1b2c", "ab" * 32
@@ -93,8 +96,10 @@ async def test_acknowledge_in_slack_is_an_acknowledgement_of_that_level() -> Non
         "incident.acknowledged",
         "slack:U0SOMEBODY",
         INCIDENT,
-        {"level": "L2"},
+        {"level": "L2", "anchor": anchor_data(desk.clock.anchor())},
     )
+    [ack] = fold_pages(desk.record.events)[INCIDENT].acks
+    assert (ack.level, ack.actor) == ("L2", "slack:U0SOMEBODY")
 
 
 async def test_who_sees_a_notice_takes_over_no_level() -> None:
@@ -253,7 +258,7 @@ async def test_acknowledged_in_pagerduty_is_recorded_once_however_often_it_is_re
     assert (await duty(desk, webhook())).status_code == 200
     event = desk.record.events[-1]
     assert desk.kinds()[3:] == ["incident.acknowledged"]
-    assert (event.actor, event.data) == ("pagerduty:PUSER01", {"level": "L1", "event": "01CHWEBHOOK"})
+    assert (event.actor, event.data["level"], event.data["event"]) == ("pagerduty:PUSER01", "L1", "01CHWEBHOOK")
     assert (await duty(desk, webhook(key=f"codeblue:{INCIDENT}:L2", id_="01ANOTHER"))).status_code == 200
     assert desk.kinds()[3:] == ["incident.acknowledged"] * 2
 
@@ -279,3 +284,54 @@ async def test_without_its_secret_neither_endpoint_exists() -> None:
     desk = Front(slack_secret=None, pagerduty_secret=None)
     assert (await desk.ask("POST", "/v1/slack/actions")).status_code == 404
     assert (await desk.ask("POST", "/v1/pagerduty")).status_code == 404
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+CLICKS = st.fixed_dictionaries(
+    {
+        "type": st.just("block_actions") | JSON,
+        "user": st.fixed_dictionaries({"id": st.just("U0APPROVER") | JSON}) | JSON,
+        "actions": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "action_id": st.sampled_from(["codeblue.approve", "codeblue.acknowledge"]) | JSON,
+                    "value": st.just(Approve(RUN, "cd" * 32, INCIDENT).value) | JSON.map(json.dumps) | JSON,
+                }
+            )
+            | JSON,
+            max_size=3,
+        )
+        | JSON,
+    }
+)
+EVENTS = st.fixed_dictionaries(
+    {
+        "event": st.fixed_dictionaries(
+            {
+                "id": st.text() | JSON,
+                "event_type": st.just("incident.acknowledged") | JSON,
+                "agent": st.fixed_dictionaries({"id": st.text()}) | JSON,
+                "data": st.fixed_dictionaries({"incident_key": st.text() | JSON}) | JSON,
+            }
+        )
+        | JSON
+    }
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(said=CLICKS | JSON, event=EVENTS | JSON)
+async def test_whatever_stands_behind_a_good_signature_is_no_defect(said: Any, event: Any) -> None:
+    """Signed as the providers sign: without that nothing behind the signature would be reached."""
+    desk = front()
+    form = urlencode({"payload": json.dumps(said)}).encode()
+    answers = [await press(desk, form), await duty(desk, json.dumps(event).encode())]
+    for answer in answers:
+        assert answer.status_code in (200, 400, 403, 404, 409, 422), answer.text
+        if answer.status_code >= 400:
+            assert set(answer.json()) == {"message", "remedy"}
+    assert len(desk.kinds()) == 3, "nobody pressed a button of ours for what there is"

@@ -4,20 +4,27 @@ import signal
 from pathlib import Path
 
 from tests.contract.local_machine import Machine
+from tests.postgres import Postgres, postgres
+from tests.process import until
 from tests.unit.cli.program import Home, run
 from tests.unit.web.daemon import PROFILE, Served
 from tests.unit.web.desk import STATUS_TOKEN, TOKEN, alert, message
+
+__all__ = ["postgres"]
 
 TOKENS = {"ALERTS_TOKEN": TOKEN, "STATUS_TOKEN": STATUS_TOKEN}
 
 
 def test_it_answers_while_it_acts_and_ends_in_order(served: Served) -> None:
     served.start()
-    assert served.alert(message([alert(1)])).json == {"recorded": 1, "resolved": 0, "known": 0}
     told = served.get("/v1/status", STATUS_TOKEN).json
     asked = run("status", "--json", cwd=served.home, env=TOKENS).document
     assert {k: v for k, v in told.items() if k != "last_event"} == {k: v for k, v in asked.items() if k != "last_event"}
     assert told["daemon"]
+    assert served.alert(message([alert(1)])).json == {"recorded": 1, "resolved": 0, "known": 0}
+    until("its incident", lambda: served.get("/v1/status", STATUS_TOKEN).json["open_incidents"])
+    until("cycles", lambda: "codeblue_cycles_total 4.0" in served.get("/metrics").text)
+    assert served.get("/healthz").json["last_cycle_age_s"] < 2
     metrics = served.get("/metrics").text
     assert "codeblue_lease_held 1.0" in metrics
     assert 'codeblue_alerts_total{what="received"} 1.0' in metrics
@@ -69,5 +76,29 @@ def test_a_standby_answers_and_swallows_nothing(served: Served, local: Machine, 
         assert answer.status == 503
         assert "stands by" in answer.json["message"]
         assert standby.events("alert.received") == []
+    finally:
+        standby.close()
+
+
+def test_processes_with_one_database_take_an_alert_once_whoever_gets_it(
+    served: Served, local: Machine, tmp_path: Path, postgres: Postgres
+) -> None:
+    url = postgres.database()
+    (tmp_path / "standby").mkdir()
+    standby = Served(tmp_path / "standby", local.directory)
+    for daemon in (served, standby):
+        shared = "state: {directory: ./state, database: {env: DATABASE}}"
+        daemon.profile = daemon.profile.replace("state: {directory: ./state}", shared)
+        daemon.write("")
+    try:
+        served.start(DATABASE=url)
+        standby.start(acting=False, DATABASE=url)
+        assert standby.get("/healthz").json["acting"] is False
+        assert standby.alert(message([alert(1)])).json == {"recorded": 1, "resolved": 0, "known": 0}
+        assert served.alert(message([alert(1), alert(2)])).json == {"recorded": 1, "resolved": 0, "known": 1}
+        assert standby.alert(message([alert(2)])).json["known"] == 1
+        for daemon in (served, standby):
+            assert 'codeblue_alerts_total{what="received"} 2.0' in daemon.get("/metrics").text
+            assert url.partition("@")[0] not in "".join(daemon.lines) + (daemon.home / "stderr").read_text()
     finally:
         standby.close()

@@ -3,11 +3,12 @@
 import asyncio
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.process import until
 from tests.unit.cli.program import run
-from tests.unit.web.daemon import Answer, Served
+from tests.unit.web.daemon import Served
 from tests.unit.web.desk import StillLoop, alert, message
 from tests.unit.web.outside import Outside
 
@@ -166,23 +167,17 @@ def test_a_daemon_whose_loop_hangs_falls_silent_and_says_so(served: Served, outs
     served.write("lease: {duration: 5s}\nwatchdog: {url: {env: DEAD_MAN}, every: 1s, silent_after: 10s}\n")
     served.start(DEAD_MAN=outside.url, CODEBLUE_FREEZE_AT="alerts.recorded", CODEBLUE_HANG_AT="watch.cycle")
     until("signs of life", lambda: len(outside.at) >= 2)
-    alerting = asyncio.run(_alerted(served))
-    assert alerting.status == 200
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(served.alert, message([alert(1)]))
+        until("its freezing", served.is_stopped)
+        served.signal(signal.SIGCONT)
+        assert sending.result().status == 200
     until("the silence", lambda: served.get("/healthz").status == 503)
     assert "it hangs" in served.get("/healthz").json["message"]
     until("nothing more", lambda: outside.silence_s() > 3)
     until("the sentence", lambda: any("no sign of life is sent" in line for line in served.lines))
     assert "5ecret" not in "".join(served.lines) + (served.home / "stderr").read_text()
     served.signal(signal.SIGKILL)  # it never ends in order
-
-
-async def _alerted(served: Served) -> Answer:
-    """Send an alert, at which the process stops; let it go on."""
-    sending = asyncio.create_task(asyncio.to_thread(served.alert, message([alert(1)])))
-    while not served.is_stopped():
-        await asyncio.sleep(0.05)
-    served.signal(signal.SIGCONT)
-    return await sending
 
 
 def test_a_daemon_that_stands_still_falls_silent(served: Served, outside: Outside) -> None:

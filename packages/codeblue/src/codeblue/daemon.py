@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from codeblue.engine.crashpoint import hangpoint
@@ -12,11 +12,12 @@ from codeblue.engine.runs import Runs
 from codeblue.engine.state import Owner
 from codeblue.model.errors import CodeBlueError, LeaseHeld, LeaseLost, Temporary
 from codeblue.ports.dead_man import DeadMan
+from codeblue.watch.announcer import Announcer
 from codeblue.watch.loop import Watch
 from codeblue.watch.pager import TICK_S, Pager
 from codeblue.watch.pulse import Heart
 from codeblue.watch.watchdog import Watchdog
-from codeblue.wiring import App, engine_database, holder_name, open_channels
+from codeblue.wiring import App, engine_database, holder_name, open_channels, open_status_page
 
 #: How often stored commands (a requested run, an approval) are looked for.
 COMMANDS_EVERY_S = 0.3
@@ -48,6 +49,7 @@ class Daemon:
         self._keeper = Keeper(app.lease, app.profile.lease.duration, app.clock, self._stand_down)
         self._runs = Runs(app.record, app.world, self._keeper.fence)
         self._channels = open_channels(app.profile, app.record)  # a missing secret is said now, not in an emergency
+        self._status_page = open_status_page(app.profile)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; then the lease is free at once, and the last sentence says so.
@@ -110,7 +112,7 @@ class Daemon:
     async def _serve(self, stop: asyncio.Event) -> None:
         engine = Engine(self._runs, self._keeper, engine_database(self._app.profile), self._stand_down)
         engine.launch()
-        await asyncio.gather(self._commands(engine, stop), self._watch(stop), self._page(stop))
+        await asyncio.gather(self._commands(engine, stop), self._watch(stop), self._people(stop), self._public(stop))
 
     async def _commands(self, engine: Engine, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -121,7 +123,7 @@ class Daemon:
             await _pause(stop, COMMANDS_EVERY_S)
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        watch = Watch(self._runs, self._keeper)
+        watch = Watch(self._runs, self._keeper, self._heart.judged)
         interval_s = self._app.profile.health.interval
         while not stop.is_set():
             begun = self._app.clock.monotonic()
@@ -141,26 +143,40 @@ class Daemon:
             self._beat(sentence, begun, acting=True)
             await _pause(stop, pace_s - (self._app.clock.monotonic() - begun))
 
-    async def _page(self, stop: asyncio.Event) -> None:
+    async def _people(self, stop: asyncio.Event) -> None:
         """Page people, whatever else goes on: what a channel or the platform does must not hold it up."""
         if not self._channels:
             return
-        app, said = self._app, ""
+        app = self._app
         pager = Pager(app.record, self._channels, app.profile, app.clock, self._keeper.fence)
+        await self._ticking("pager", pager.cycle, "nobody can be paged in this cycle", stop)
+        await pager.close()
+
+    async def _public(self, stop: asyncio.Event) -> None:
+        """Keep the status page true."""
+        if self._status_page is None:
+            return
+        app = self._app
+        announcer = Announcer(app.record, self._status_page, app.profile, app.clock, self._keeper.fence)
+        await self._ticking("status page", announcer.cycle, "the public cannot be told anything in this cycle", stop)
+        await announcer.close()
+
+    async def _ticking(self, name: str, cycle: Callable[[], Awaitable[str]], failing: str, stop: asyncio.Event) -> None:
+        """Cycles of a loop until `stop` is set; its sentence is said when it is another one than before."""
+        said = ""
         while not stop.is_set():
-            begun = app.clock.monotonic()
+            begun = self._app.clock.monotonic()
             try:
-                sentence = await pager.cycle()
+                sentence = await cycle()
             except LeaseLost as error:
                 await self._stand_down(error)
                 return
             except CodeBlueError as error:
-                sentence = f"nobody can be paged in this cycle: {error.message}"
+                sentence = f"{failing}: {error.message}"
             if sentence != said:
-                self._say(f"pager: {sentence}")
+                self._say(f"{name}: {sentence}")
                 said = sentence
-            await _pause(stop, TICK_S - (app.clock.monotonic() - begun))
-        await pager.close()
+            await _pause(stop, TICK_S - (self._app.clock.monotonic() - begun))
 
     def _beat(self, sentence: str, begun: float, *, acting: bool) -> None:
         self._heart.beat(sentence, took_s=self._app.clock.monotonic() - begun, acting=acting)

@@ -27,6 +27,7 @@ from codeblue.model.errors import CodeBlueError, ExitCode, Failed, Interrupted, 
 
 if TYPE_CHECKING:
     from codeblue.record.incidents import IncidentView
+    from codeblue.testing.emulators.statuspage import Statuspage
 
 _DEFAULT = Common()
 
@@ -69,7 +70,28 @@ state:
   directory: ./state
 report:
   directory: ./incidents
+signals:
+  interval: 1s
+pages:
+  inbox: ./inbox       # pages become files here; a real profile has PagerDuty, Slack, e-mail …
+contacts:
+  on_call: {{name: Robin (on call)}}
+  devops_lead: {{name: Kim from DevOps}}
+  ai_team: {{name: Noa from the AI team}}
+  security: {{name: Sasha from Security}}
+  clinical_lead: {{name: Dr. Mora}}
+  cto: {{name: Alex (CTO)}}
+  clinical_director: {{name: Dr. Ilves}}
+  ceo: {{name: Toni (CEO)}}
+  cmo: {{name: Dr. Haas}}
+status_page:
+  page: {page}
+  api_key: {{env: {key}}}
+  api: {api}           # an emulator of Statuspage that lives as long as the demo
 """
+
+#: The demo's own status page, and the variable that its key is in.
+PAGE, PAGE_KEY = "9k3tq7vw2mxr", "CODEBLUE_DEMO_STATUSPAGE_KEY"
 
 
 @dataclass
@@ -107,8 +129,11 @@ class Place:
         self.data = directory / "data"
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self, status_page: str) -> Iterator[None]:
         """The directory is this demo's alone, and empty but for its profile.
+
+        Args:
+            status_page: address of the status page's API.
 
         What an earlier demo left there, running or not, is ended and removed.
 
@@ -131,7 +156,7 @@ class Place:
                 marker.write("`codeblue demo` made this directory, and the next one replaces what is in it.\n")
                 marker.flush()
                 self._clear()
-                self.profile.write_text(PROFILE, "utf-8")
+                self.profile.write_text(PROFILE.format(page=PAGE, key=PAGE_KEY, api=status_page), "utf-8")
                 self.data.mkdir()
             except OSError as error:
                 what, remedy = told(error)
@@ -179,7 +204,8 @@ class Place:
     def _clear(self) -> None:
         from codeblue.adapters.local.proc import marked
 
-        leftovers = (self.platform, self.data, self.directory / "state", self.directory / "incidents", self.profile)
+        kept = (self.directory / name for name in ("state", "incidents", "inbox"))
+        leftovers = (self.platform, self.data, self.profile, *kept)
         for link in (path for path in leftovers if path.is_symlink()):
             link.unlink()  # whatever it leads to is not the demo's
         if marked(self.directory) or marked(self.platform):
@@ -194,8 +220,8 @@ class Place:
 class Story:
     """The steps of the demo, told as they happen."""
 
-    def __init__(self, place: Place) -> None:
-        self.place, self.profile = place, place.profile
+    def __init__(self, place: Place, page: "Statuspage") -> None:
+        self.place, self.profile, self.page = place, place.profile, page
         self.port = _free_port()
         self.traffic = Traffic(f"http://127.0.0.1:{self.port}")
         self._begun = time.monotonic()
@@ -230,7 +256,11 @@ class Story:
             "--profile",
             str(self.profile),
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, MARKER: str(self.place.directory)},  # so that a later demo finds it
+            env={
+                **os.environ,
+                PAGE_KEY: self.page.key,
+                MARKER: str(self.place.directory),  # so that a later demo finds it
+            },
         )
         listener = asyncio.create_task(self._listen(daemon))
         try:
@@ -243,6 +273,7 @@ class Story:
             took_s = time.monotonic() - deployed
             good, bad = self.traffic.good - before[0], self.traffic.bad - before[1]
             await self._until("the report", lambda: self._incidents()[-1].report != "", 30)
+            await self._until("the status page to say resolved", lambda: self._public()[-1:] == ["resolved"], 30)
         finally:
             self._daemon = None
             await _ended(daemon)
@@ -307,6 +338,16 @@ class Story:
         finally:
             record.close()
 
+    def _public(self) -> list[str]:
+        """What the status page said, one after the other, by its own history."""
+        entries = self.page.incidents
+        return [str(update["status"]) for update in entries[-1]["incident_updates"]][::-1] if entries else []
+
+    def _paged(self) -> list[dict[str, Any]]:
+        """The pages in the inbox, by the directory itself."""
+        files = sorted((self.place.directory / "inbox").glob("*.json"), key=lambda p: p.stat().st_mtime_ns)
+        return [json.loads(file.read_text("utf-8")) for file in files]
+
     def _ending(self, took_s: float, requests: int, failed: int) -> dict[str, Any]:
         from codeblue.profile.load import load
         from codeblue.record.chain import broken_at
@@ -327,6 +368,8 @@ class Story:
             "requests": requests,
             "failed_requests": failed,
             "report": incidents[0].report,
+            "pages": [{"level": p["level"], "role": p["role"], "summary": p["summary"]} for p in self._paged()],
+            "status_page": self._public(),
             "profile": str(self.profile),
             "seconds": round(time.monotonic() - self._begun, 1),
         }
@@ -338,7 +381,7 @@ def demo(
     keep: Annotated[bool, Parameter(negative="")] = False,
     common: Common = _DEFAULT,
 ) -> int:
-    """The whole story on this machine: a good release, a bad one, noticed, rolled back, proven and reported.
+    """The whole story on this machine: a good release, a bad one, noticed, rolled back, proven, told and reported.
 
     Needs no server, no cluster and no root, and takes about half a minute. What it started is ended with it, also by
     Ctrl-C; what one that was killed left running is ended by the next one in the same directory.
@@ -356,9 +399,11 @@ def demo(
         raise UsageError(
             "The demo's service, ai-diagnostics, is not installed.", remedy="`make demo` installs it and runs this."
         )
+    from codeblue.testing.emulators.statuspage import Statuspage
+
     place = Place(_resolved(directory))
-    with place.claimed():
-        story = Story(place)
+    with Statuspage(PAGE, os.urandom(12).hex()) as page, place.claimed(page.api):
+        story = Story(place, page)
         try:
             document = asyncio.run(story.tell())
             if not keep:
@@ -395,7 +440,7 @@ def retold(sentence: str) -> str:
 
     A cycle in which the rule has not fired yet is "ok", also when its own probe failed: as if the release were.
     """
-    cycle = re.fullmatch(r"ok: (.+): (\d+) consecutive failures ≤ (\d+)", sentence)
+    cycle = re.fullmatch(r"ok: (.+?): (\d+) consecutive failures ≤ (\d+)(?:; R\d.*)?", sentence)
     if cycle is None:
         return sentence
     release, failures, limit = cycle[1], int(cycle[2]), cycle[3]
@@ -422,6 +467,8 @@ def _farewell(story: Story, document: dict[str, Any], *, keep: bool) -> str:
         "",
         f"Release {BAD} was bad; {took_s} s after its deployment {GOOD} was back, and proven.",
         f"{failed} of the {requests} requests that clients made in that time failed.",
+        *(f"Paged:   {p['role']} ({p['level']}): {p['summary']}" for p in document["pages"]),
+        f"Status page: {' → '.join(document['status_page'])}",
         f"Report:  {document['report']}",
         f"Look at: {program} incident list --profile {profile}",
         f"         {program} audit verify --profile {profile}",

@@ -23,7 +23,7 @@ ImpactName = Literal["outage", "degraded", "none"]
 LevelName = Literal["L1", "L2", "L3", "L4"]
 Plan = Annotated[bool, Parameter(negative="")]
 
-app = App(name="incident", help="Declare, show, acknowledge, escalate and close incidents, and write their reports.")
+app = App(name="incident", help="Declare, list, show, ack, escalate, note, mitigate, resolve and report incidents.")
 
 
 @app.command
@@ -35,7 +35,7 @@ def declare(
     plan: Plan = False,
     common: Common = _DEFAULT,
 ) -> int:
-    """Open an incident by hand (R9): people are paged; but for `other`, no automatic change is made while it is open.
+    """Open an incident by hand (R9): people are paged, and no automatic change is made while it is open.
 
     Patient safety calls level 4 at once, a regulatory violation the levels up to 3. A daemon pages and goes on with the
     ladder; without one the first pages are sent by this command. Exit 1 when somebody who is due was not reached.
@@ -43,7 +43,7 @@ def declare(
     Parameters
     ----------
     trigger
-        What it is.
+        What it is; with "other", automatic changes go on.
     reason
         What you see, in one line; recorded with your name, and never sent. No patient data.
     impact

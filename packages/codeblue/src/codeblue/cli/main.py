@@ -20,7 +20,7 @@ VERBS = {
     "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
-    "incident": ("codeblue.cli.incident:app", "Declare, show, acknowledge, escalate, close incidents."),
+    "incident": ("codeblue.cli.incident:app", "Declare, list, show, ack, escalate, note, mitigate, resolve, report."),
     "page": ("codeblue.cli.page:app", "Send a test page: does it reach a person?"),
     "inhibit": ("codeblue.cli.inhibit:app", "Let no trigger fire for a while; end that."),
     "explain": ("codeblue.cli.explain:explain", "Why it was decided so: the arithmetic of a decision."),

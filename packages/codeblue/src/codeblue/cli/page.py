@@ -12,7 +12,7 @@ RoleName = Literal[
     "on_call", "devops_lead", "ai_team", "security", "clinical_lead", "cto", "clinical_director", "ceo", "cmo"
 ]
 
-app = App(name="page", help="Prove that a page reaches a person.")
+app = App(name="page", help="Send a test page: does it reach a person?")
 
 
 @app.command

@@ -254,4 +254,6 @@ def _until(look: Callable[[], bool], limit_s: float) -> bool:
 def _person(profile: "Profile", role: Role) -> str:
     """The role with the name and the number of whoever has it."""
     contact = getattr(profile.contacts, role.value, None) if profile.contacts else None
-    return f"{role.value} ({contact.name}, {contact.phone})" if contact else f"{role.value} (no contact in the profile)"
+    if contact is None:
+        return f"{role.value} (no contact in the profile)"
+    return f"{role.value} ({contact.name}{f', {contact.phone}' if contact.phone else ''})"

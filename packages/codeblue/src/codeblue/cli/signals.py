@@ -11,9 +11,6 @@ from codeblue.ports.platform import Place
 from codeblue.profile.model import Profile
 from codeblue.runbooks.step import World
 
-#: The document's limit of the 95th percentile (R6).
-LATENCY_S = 30.0
-
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -84,16 +81,17 @@ def judge_signals(sampling: Sampling, places: Sequence[Place], profile: Profile)
     seen = merged(sampling.readings)
     pods = sorted({place.name.removeprefix("pod/") for place in places} | set(seen))
     findings += [_one(signal, seen, pods, profile.signal_source) for signal in SIGNALS]
-    low = {pod: top for pod, reading in seen.items() if (top := _highest(reading)) is not None and top <= LATENCY_S}
+    limit_s = profile.triggers.latency.threshold
+    low = {pod: top for pod, reading in seen.items() if (top := _highest(reading)) is not None and top <= limit_s}
     if low:
         findings.append(
             Finding(
                 "latency histogram",
                 "no",
-                f"a p95 above {LATENCY_S:g} s cannot be seen: the highest bucket ends at {max(low.values()):g} s (R6)",
-                f"Add buckets above {LATENCY_S:g} s to {profile.signals.names.latency}, for example 45 and 60.",
+                f"a p95 above {limit_s:g} s cannot be seen: {_ends(max(low.values()))} (R6)",
+                f"Add buckets to {profile.signals.names.latency}, for example {1.5 * limit_s:g} and {2 * limit_s:g}.",
                 ExitCode.REFUSED,
-                tuple(f"{pod}: {top:g} s" for pod, top in sorted(low.items())),
+                tuple(f"{pod}: {_ends(top)}" for pod, top in sorted(low.items())),
             )
         )
     return findings
@@ -131,3 +129,7 @@ def _highest(reading: Reading) -> float | None:
     if not reading.buckets:
         return None
     return max((bound for bound, _ in reading.buckets if math.isfinite(bound)), default=-math.inf)
+
+
+def _ends(top: float) -> str:
+    return f"the highest bucket ends at {top:g} s" if math.isfinite(top) else "no finite bucket"

@@ -1,9 +1,12 @@
 """Runs one step: observe, change, prove, within its limit, every event recorded. Knows nothing of DBOS."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+from opentelemetry import trace
 
 from codeblue.engine.crashpoint import crashpoint
 from codeblue.model.change import Change, Fence, Receipt
@@ -14,7 +17,11 @@ from codeblue.model.verdict import Verdict
 from codeblue.ports.clock import Clock
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import plain
+from codeblue.record.runs import RunView
 from codeblue.runbooks.step import Check, Ensure, Make, Step
+
+#: Does nothing unless whoever starts the process sets up an exporter; names and ids only, no text of the service (B9).
+_TRACER: Final = trace.get_tracer("codeblue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,14 @@ class Executor:
             LeaseLost: somebody else acts on the service now; nothing more may be recorded as ours.
             NoRecord: what was done may be unrecorded; whoever takes the run up observes the target anew.
         """
+        named = {"codeblue.run": self._run, "codeblue.incident": self._incident, "codeblue.step": step.id}
+        with _span(f"step {step.id}", named) as span:
+            result = await self._execute(step)
+            span.set_attribute("codeblue.changed", result.changed)
+            span.set_status(trace.StatusCode.OK if result.ok else trace.StatusCode.ERROR)
+        return result
+
+    async def _execute(self, step: Step) -> StepResult:
         self._event("step.started", step, limit_s=step.limit_s)
         crashpoint(f"{step.id}.started")
         limit = self._until(step)
@@ -245,6 +260,27 @@ class Executor:
             self._record.append(draft)
         except Unreachable as error:
             raise NoRecord(error.message, remedy=error.remedy) from error
+
+
+@contextmanager
+def run_span(run: RunView) -> Iterator[trace.Span]:
+    """The span of a run; those of its steps are within it."""
+    named = {"codeblue.run": run.id, "codeblue.incident": run.incident, "codeblue.runbook": run.runbook}
+    with _span(f"run {run.runbook}", named) as span:
+        yield span
+
+
+@contextmanager
+def _span(name: str, attributes: dict[str, str]) -> Iterator[trace.Span]:
+    """A span; what goes wrong in it is marked by its type alone, because an error's text can hold anything."""
+    with _TRACER.start_as_current_span(
+        name, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield span
+        except BaseException as error:
+            span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def _defect(error: Exception) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from codeblue.engine.crashpoint import crashpoint
-from codeblue.engine.executor import Executor, StepResult
+from codeblue.engine.executor import Executor, StepResult, run_span
 from codeblue.engine.process import is_gone, this_process
 from codeblue.model.change import Fence
 from codeblue.model.errors import ExitCode, Failed, Refused, Unreachable
@@ -229,6 +229,12 @@ class Runs:
         run = self.get(id_)
         if run.state.ended:
             return
+        with run_span(run) as span:
+            await self._execute(run, durably)
+            span.set_attribute("codeblue.state", self.get(id_).state.value)
+
+    async def _execute(self, run: RunView, durably: Durably) -> None:
+        id_ = run.id
         try:
             book = runbook(run.runbook)
         except Refused as error:

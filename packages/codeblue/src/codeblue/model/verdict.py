@@ -20,6 +20,8 @@ class Verdict:
             `ok` that has it is on the way to a breach: not yet for long enough.
         pods: of a breach that concerns single pods, which ones.
         of: how many pods were looked at, 0 where that does not matter.
+        measured: the number that was compared with the limit, in the rule's own unit (a fraction, seconds); None where
+            there is none.
     """
 
     rule: str
@@ -29,6 +31,7 @@ class Verdict:
     since_s: float | None = None
     pods: tuple[str, ...] = ()
     of: int = 0
+    measured: float | None = None
 
     @property
     def ok(self) -> bool:

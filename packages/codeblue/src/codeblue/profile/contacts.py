@@ -102,9 +102,16 @@ class Contact(Section):
     name: Annotated[str, BeforeValidator(_person), WithJsonSchema({"type": "string", "minLength": 1})] = Field(
         description="Name of the person or of the rota behind the number."
     )
-    phone: Annotated[
-        str, BeforeValidator(parse_phone), WithJsonSchema({"type": "string", "pattern": r"^\+[1-9]\d{6,14}$"})
-    ] = Field(description='Phone number in E.164 form, quoted: "+" and digits only. Placeholders are refused (R2).')
+    phone: (
+        Annotated[
+            str, BeforeValidator(parse_phone), WithJsonSchema({"type": "string", "pattern": r"^\+[1-9]\d{6,14}$"})
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description='Phone number in E.164 form, quoted: "+" and digits only. Placeholders are refused (R2). Required, '
+        "unless pages.inbox is the only channel.",
+    )
     email: (
         Annotated[str, BeforeValidator(_email), WithJsonSchema({"type": "string", "pattern": "^[^@ ]+@[^@ ]+$"})] | None
     ) = Field(default=None, description="E-mail address, or null.")

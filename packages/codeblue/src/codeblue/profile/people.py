@@ -220,12 +220,17 @@ def by_level(escalation: Escalation) -> dict[str, tuple[RoleName, ...]]:
 
 
 def lint(pages: object, contacts: Contacts | None, escalation: Escalation, severity: SeverityPlan) -> None:
-    """Every level reaches everybody it names over a channel that is there (R3, D21). Only once `pages` is configured.
+    """Everybody has a phone; and once `pages` is configured, every level reaches everybody it names (R2, R3, D21).
 
     Raises:
         PydanticCustomError: with the keys that it is about.
     """
     channels = configured(pages)
+    if channels != ("inbox",):  # a directory of this machine calls nobody
+        for role in get_args(RoleName):
+            contact = getattr(contacts, role, None)
+            if contact is not None and contact.phone is None:
+                raise refusal("is missing", f"add phone to contacts.{role}", at=("contacts", role, "phone"))
     if not channels:
         return
     for path, names in _named(escalation, severity):

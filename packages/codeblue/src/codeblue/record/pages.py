@@ -85,6 +85,12 @@ class CallView:
         return next((a for a in self.attempts if a.state == Fate.ACCEPTED), None)
 
     @property
+    def failed(self) -> bool:
+        """Whether every attempt so far came to nothing."""
+        ends = (Fate.REFUSED.value, Fate.UNKNOWN.value)
+        return bool(self.attempts) and all(a.state in ends for a in self.attempts)
+
+    @property
     def state(self) -> str:
         """Its state in a word: "delivered", "on its way", "not delivered"."""
         if self.delivered is not None:
@@ -112,11 +118,12 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run that waits for an approval."""
+    """A run that waits for an approval of the plan with this digest."""
 
     run: str
     seq: int
     at_s: float
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,7 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             done = (text(d, "channel"), d["acknowledged"] is True, int(number(d, "upto")))
             return replace(view, settled=view.settled | {done})
     if event.kind == "run.waiting":
-        view = replace(view, waiting=(*view.waiting, Waiting(event.run, event.seq, elapsed)))
+        view = replace(view, waiting=(*view.waiting, Waiting(event.run, event.seq, elapsed, text(d, "digest"))))
     elif event.kind in ("run.approved", "run.started", "run.abort_requested", "run.ended"):
         view = replace(view, waiting=tuple(w for w in view.waiting if w.run != event.run))
     if not certain and event.kind not in _OWN:

@@ -1,5 +1,7 @@
 """R6: the response time that 95 of 100 requests stay below."""
 
+from dataclasses import replace
+
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.rules.holding import Holding
@@ -48,9 +50,9 @@ class LatencyTrigger:
             f"{counted(p95_s)} s {'>' if over else '≤'} {counted(self._threshold_s)} s"
         )
         if over:
-            return self._holding.judge(self.rule, why, seen.at_s)
+            return replace(self._holding.judge(self.rule, why, seen.at_s), measured=p95_s)
         self._holding.ended()
-        return Verdict(self.rule, Outcome.OK, why)
+        return Verdict(self.rule, Outcome.OK, why, measured=p95_s)
 
     def _unknown(self, why: str, seen: Windows) -> Verdict:
         self._holding.ended()

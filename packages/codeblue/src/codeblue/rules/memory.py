@@ -1,5 +1,7 @@
 """R7: pods that are about to be killed for memory, or are killed again and again."""
 
+from dataclasses import replace
+
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.rules.holding import Holding
@@ -35,14 +37,14 @@ class MemoryTrigger:
             if memory.oom_kills or (memory.share is not None and memory.share > self._threshold):
                 hot.append(memory)
         if hot:
-            return self._hot(hot, seen)
+            return replace(self._hot(hot, seen), measured=max(shares, default=None))
         self._holdings.clear()
         if not shares:
             why = f"no pod's memory and limit were read within {seconds(self._window_s)}"
             return Verdict(self.rule, Outcome.UNKNOWN, blind(why, seen))
         who = "the pod uses" if len(shares) == 1 else f"each of {len(shares)} pods uses at most"
         why = f"{who} {percent(max(shares))} ≤ {percent(self._threshold)} of its memory"
-        return Verdict(self.rule, Outcome.OK, why)
+        return Verdict(self.rule, Outcome.OK, why, measured=max(shares))
 
     def _hot(self, hot: list[PodMemory], seen: Windows) -> Verdict:
         hot.sort(key=lambda memory: memory.pod)

@@ -1,5 +1,7 @@
 """R5 and R8: too large a share of requests, or of calls of the model, fails."""
 
+from dataclasses import replace
+
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.rules.holding import Holding
@@ -48,9 +50,9 @@ class RateTrigger:
             f"{percent(part)} {'>' if over else '≤'} {percent(self._threshold)}"
         )
         if over:
-            return self._holding.judge(self.rule, why, seen.at_s)
+            return replace(self._holding.judge(self.rule, why, seen.at_s), measured=part)
         self._holding.ended()
-        return Verdict(self.rule, Outcome.OK, why)
+        return Verdict(self.rule, Outcome.OK, why, measured=part)
 
     def _unknown(self, why: str, seen: Windows) -> Verdict:
         self._holding.ended()

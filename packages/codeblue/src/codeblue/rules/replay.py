@@ -15,7 +15,7 @@ from codeblue.model.verdict import Verdict
 from codeblue.profile.acting import Triggers
 from codeblue.rules.notation import Series
 from codeblue.rules.prometheus import Alert, AlertRules, Metrics
-from codeblue.rules.rule_tests import AlertTest, Expected, RuleTests, TestGroup
+from codeblue.rules.rule_tests import AlertTest, Expected, Group, RuleTests
 from codeblue.rules.service import ServiceTriggers
 
 _ERRORS = frozenset("56789")
@@ -62,7 +62,7 @@ def _until_next(looks: Iterator[Look], every_ms: int) -> Iterator[tuple[Look, in
         yield look, look.at_ms + every_ms
 
 
-def replay(group: TestGroup, triggers: Triggers, metrics: Metrics, *, every_ms: int) -> Iterator[Look]:
+def replay(group: Group, triggers: Triggers, metrics: Metrics, *, every_ms: int) -> Iterator[Look]:
     """Look at the series every so often, from 0 until the last test."""
     service = ServiceTriggers(triggers)
     readings, rounds = recorded(group.series, metrics, group.interval_ms)

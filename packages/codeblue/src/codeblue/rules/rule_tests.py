@@ -40,7 +40,7 @@ class AlertTest:
 
 
 @dataclass(frozen=True, slots=True)
-class TestGroup:
+class Group:
     """Series, and what is expected of them.
 
     Attributes:
@@ -63,7 +63,7 @@ class RuleTests:
     """The whole file. `every_ms` is the time between two looks."""
 
     every_ms: int
-    groups: tuple[TestGroup, ...]
+    groups: tuple[Group, ...]
 
 
 class RuleTestError(ProfileError):
@@ -110,7 +110,7 @@ class _Reader:
             self._wrong(("tests",), "has no tests", "add tests: with input_series and alert_rule_test")
         return RuleTests(every_ms, tuple(self._group(g, ("tests", str(n)), every_ms) for n, g in enumerate(groups)))
 
-    def _group(self, value: Any, path: KeyPath, every_ms: int) -> TestGroup:
+    def _group(self, value: Any, path: KeyPath, every_ms: int) -> Group:
         known = {"name", "interval", "input_series", "alert_rule_test", "external_labels", "external_url"}
         known |= {"promql_expr_test"}
         group = self._section(value, path, known)
@@ -123,7 +123,7 @@ class _Reader:
         interval_ms = self._duration(group, "interval", path, every_ms) or every_ms
         series = self._list(group.get("input_series", ()), (*path, "input_series"))
         tests = self._list(group.get("alert_rule_test", ()), (*path, "alert_rule_test"))
-        found = TestGroup(
+        found = Group(
             self._text(group.get("name", f"test {int(path[-1]) + 1}"), (*path, "name")),
             interval_ms,
             tuple(self._series(s, (*path, "input_series", str(n))) for n, s in enumerate(series)),

@@ -266,7 +266,7 @@ def quantile(q: float, buckets: Sequence[tuple[float, float]]) -> float | None:
     """As Prometheus' histogram_quantile: linear within a bucket, the highest finite bound for what lies above it.
 
     Args:
-        q: 0 to 1.
+        q: above 0, at most 1.
         buckets: upper bounds and cumulative counts, ascending by bound.
 
     Returns:

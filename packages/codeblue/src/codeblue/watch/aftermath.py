@@ -7,14 +7,15 @@ from codeblue.record.incidents import IncidentView
 from codeblue.record.runs import RunState
 from codeblue.runbooks.incident_report import Request as ReportRequest
 from codeblue.runbooks.recovery import Request as VerifyRequest
+from codeblue.watch.gauge import Gauge
 from codeblue.watch.incidents import ACTOR, Incidents
 
 
 class Aftermath:
     """Asks after every look at the workload whether something is due."""
 
-    def __init__(self, runs: Runs, incidents: Incidents) -> None:
-        self._runs, self._incidents = runs, incidents
+    def __init__(self, runs: Runs, incidents: Incidents, gauge: Gauge) -> None:
+        self._runs, self._incidents, self._gauge = runs, incidents, gauge
 
     async def follow(self, seen: Workload, well_for_s: float) -> str:
         """Do what is due. Returns the sentence about it, "" where nothing is.
@@ -74,6 +75,7 @@ class Aftermath:
 
     async def _report(self, incident: IncidentView, what: str) -> str:
         """Have the report written by a run of its own, which outlives a crash as all runs do."""
+        self._gauge.keep(incident)
         plan = await self.plan("incident_report", ReportRequest(incident.id))
         if isinstance(plan, str):
             return f"incident {incident.id} {what}; {plan}"

@@ -172,7 +172,7 @@ class Announcer:
         Raises:
             LookupError: the entry that we posted is not there.
         """
-        text: str = getattr(self._settings.wording, wanted.value)
+        text = self._text(wanted)
         found = await self._page.find(id_)
         if found is not None and not further(wanted, found.status):
             return found  # a lost answer of ours, or a person was faster
@@ -182,6 +182,18 @@ class Announcer:
         if found is None:
             return await self._page.post(id_, wanted, text, notify=notify)
         return await self._page.update(found, wanted, text, notify=notify)
+
+    def _text(self, status: Posted) -> str:
+        wording = self._settings.wording
+        match status:
+            case Posted.INVESTIGATING:
+                return wording.investigating
+            case Posted.IDENTIFIED:
+                return wording.identified
+            case Posted.MONITORING:
+                return wording.monitoring
+            case Posted.RESOLVED:
+                return wording.resolved
 
     async def _may(self) -> None:
         """A lease that could not be asked for is none that is lost."""

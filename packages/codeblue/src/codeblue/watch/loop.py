@@ -1,5 +1,7 @@
 """The loop: observe, judge, decide, open, start. Every cycle ends in one sentence."""
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -27,6 +29,7 @@ from codeblue.runbooks.rollout import judge_rollout
 from codeblue.runbooks.step import World
 from codeblue.watch.aftermath import Aftermath
 from codeblue.watch.alerts import Alerts
+from codeblue.watch.gauge import Gauge
 from codeblue.watch.incidents import ACTOR, Incidents
 from codeblue.watch.inhibitions import Inhibitions
 
@@ -54,22 +57,27 @@ class Watch:
     It is lost with the process, and then begins anew: four failures are counted again before anything happens.
 
     Attributes:
+        judged: gets the verdicts of each cycle, for those who count them.
         signals: the verdicts over the signals, from the last time when these were read.
         sampled_s: when that was, monotonic.
         unseen: whether something could not be read then.
+        glanced_s: when the signals were last read while a procedure was under way, monotonic.
     """
 
     runs: Runs
     acts: Acts
+    judged: Callable[[Sequence[Verdict]], None] = lambda verdicts: None
     soak: Soak = field(default_factory=Soak)
     first_bad: datetime | None = None
     signals: tuple[Verdict, ...] = ()
     sampled_s: float | None = None
     unseen: bool = False
+    glanced_s: float | None = None
 
     def __post_init__(self) -> None:
         self.incidents = Incidents(self.runs)
-        self.aftermath = Aftermath(self.runs, self.incidents)
+        self.gauge = Gauge(self.runs, self.incidents)
+        self.aftermath = Aftermath(self.runs, self.incidents, self.gauge)
         self.inhibitions = Inhibitions(self.runs)
         self.alerts = Alerts(self.runs)
         self.blindness = Blindness(self.world.profile.triggers.blind)
@@ -90,14 +98,17 @@ class Watch:
             self.soak = Soak()
             if any(r.state is RunState.RUNNING and self.runs.changes(r) for r in under_way):
                 self._forget()  # what a procedure does looks like an outage (R1b), and afterwards all begins anew
+            await self._glance()
             return self._under_way(self.runs.get(under_way[0].id))
         try:
             look = await self._look()
         except Temporary as error:
             self.soak = Soak()
             return f"unknown: {error.message}; nothing follows from that"
+        self.gauge.add(look.round, look.sampling)
         verdicts = self._judge(look)
         self._remember(look, verdicts)
+        self.judged(verdicts)
         marked = await self._mark(look)
         open_before = self.incidents.own()
         after = await self.aftermath.follow(look.seen, self.soak.seconds(self._steady()))
@@ -124,6 +135,16 @@ class Watch:
         self.inhibitions.notice(look.seen)
         late = self.inhibitions.overdue()
         return self.alerts.judge((health, *self.signals, *((late,) if late else ())), self.incidents.closed())
+
+    async def _glance(self) -> None:
+        """Measure for the curves while a procedure is under way, no more often than the signals are read."""
+        now_s = self.world.clock.monotonic()
+        if self.glanced_s is not None and now_s - self.glanced_s < self.world.profile.signals.interval:
+            return
+        self.glanced_s = now_s
+        with suppress(Temporary):  # then there is a gap
+            look = await self._look()
+            self.gauge.add(look.round, look.sampling)
 
     async def _look(self) -> Look:
         health = self.world.profile.health
@@ -275,6 +296,7 @@ class Watch:
             )
 
     def _open(self, decision: Decision) -> IncidentView:
+        self.gauge.begin()
         breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
         now = self.world.clock.now()
         began = datetime.fromtimestamp(breach.since_s, UTC) if breach.since_s is not None else self.first_bad or now
@@ -312,7 +334,9 @@ def _calm(seen: Workload, verdicts: tuple[Verdict, ...], *, metrics: bool) -> st
     health, *others = verdicts
     unknown = [v for v in others if v.outcome is Outcome.UNKNOWN] if metrics else []
     rising = [v for v in others if v.outcome is Outcome.OK and v.since_s is not None]
-    more = (*(f"{v.rule}: {v.why}" for v in rising), *(f"{v.rule} unknown: {v.why}" for v in unknown))
+    more = [f"{v.rule}: {v.why}" for v in rising]
+    if unknown:
+        more.append(f"{', '.join(v.rule for v in unknown)} unknown: {unknown[0].why}")
     why = "; ".join((health.why, *more))
     rollout = judge_rollout(seen, exact)
     if health.outcome is not Outcome.OK or rollout.ok:

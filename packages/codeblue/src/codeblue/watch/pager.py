@@ -417,7 +417,9 @@ class Pager:
         action = (incident.decision or {}).get("action")
         if isinstance(action, str):
             facts.append(("decision", action))
-        if incident.runs:
+        if paging.waiting:
+            facts += [("run", paging.waiting[-1].run), ("plan digest", paging.waiting[-1].digest)]
+        elif incident.runs:
             facts.append(("run", incident.runs[-1]))
         last = paging.acks[-1:]
         return facts + [("acknowledged", f"{ack.level} at {ack.at:%H:%M:%S} UTC") for ack in last]
@@ -492,17 +494,18 @@ class Pager:
 
 
 async def until_quiet(pager: Pager, *, limit_s: float) -> None:
-    """Cycle until everything that is due was accepted or refused, for a command that pages without a daemon.
+    """Cycle until everything that is due was accepted, for a command that pages without a daemon.
 
     Raises:
-        Unreachable: after `limit_s` somebody was not reached.
+        Unreachable: every channel failed for somebody, or `limit_s` has passed.
     """
     begun = pager.clock.monotonic()
     await pager.cycle()
     while pager.busy or pager.undelivered():
-        if pager.clock.monotonic() - begun > limit_s:
+        failed = not pager.busy and all(c.unrouted or c.failed for c in pager.undelivered())
+        if failed or pager.clock.monotonic() - begun > limit_s:
             late = ", ".join(f"{c.role} ({c.level})" for c in pager.undelivered())
-            raise Unreachable(f"Not reached within {limit_s:g} s: {late}.", remedy="Call them by telephone.")
+            raise Unreachable(f"No channel reached {late}.", remedy="Call them by telephone.")
         await pager.clock.sleep(0.2)
         await pager.cycle()
 

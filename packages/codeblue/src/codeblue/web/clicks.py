@@ -16,6 +16,7 @@ from codeblue.model.incident import Level
 from codeblue.model.reply import Acknowledge, Approve, read_button, read_incident_key
 from codeblue.model.secret import Secret
 from codeblue.record.incidents import fold_incidents
+from codeblue.record.pages import ACKNOWLEDGED, anchor_data
 from codeblue.record.runs import RunState, fold_runs
 from codeblue.web.answers import Problem, errors
 from codeblue.web.bounds import SIGNED_BYTES, read_body
@@ -24,8 +25,7 @@ from codeblue.web.signatures import Seen, Signed, pagerduty, slack
 
 M = TypeVar("M")
 
-#: A person took over a level of an incident; a person saw a notice, which has no level to be taken over.
-ACKNOWLEDGED: Final = "incident.acknowledged"
+#: A person saw a notice, which has no level to be taken over.
 SEEN: Final = "page.acknowledged"
 
 #: What a Slack user's id looks like; anything else is nobody.
@@ -173,7 +173,8 @@ def acknowledge(desk: Desk, reply: Acknowledge, actor: str, *, event: str = "") 
         return Done(message="It is recorded already.")
     if incident.state == "resolved":
         raise Problem(409, "The incident is closed: nothing was recorded.", "Nobody is paged for it any more.")
-    data = {"level": reply.level} | ({"event": event} if event else {})
+    # the anchor places it in the incident's own time, which no correction of the clock moves
+    data = {"level": reply.level, "anchor": anchor_data(desk.clock.anchor())} | ({"event": event} if event else {})
     # a notice is outside of the ladder: who saw it is recorded, and no level is taken over
     kind = ACKNOWLEDGED if reply.level in Level.__members__ else SEEN
     desk.record.append(Draft(kind, actor, data, incident=reply.incident))

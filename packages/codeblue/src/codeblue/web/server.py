@@ -53,11 +53,6 @@ class Guarded(H11Protocol):
         self._within(None)
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        if self._timer is None:
-            self._within(REQUEST_S)
-        super().data_received(data)
-
     def handle_events(self) -> None:
         super().handle_events()
         cycle = self.cycle

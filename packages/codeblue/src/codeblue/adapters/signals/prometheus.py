@@ -161,7 +161,7 @@ class PrometheusSignals:
                 problems = one.problems  # those of the newest moment
             if problems:
                 unknown[_source(pod)] = "; ".join(problems)
-        if not targets:
+        if not readings and not unknown:
             unknown["prometheus"] = f"an empty result: no series matches {self._query}"
         for pod in [pod for pod, (_, up) in scraped.items() if up != 1]:
             unknown[_source(pod)] = "Prometheus could not scrape it the last time"
