@@ -141,7 +141,8 @@ def test_a_report_is_written_by_a_run_and_never_outside_its_directory(home: Home
     assert answer.code == 0, answer
     assert (home.path / "incidents" / f"{INCIDENT}.md").read_text().startswith(f"# Incident {INCIDENT}")
     assert home.run("incident", "report", "../../evil").code == 3
-    assert [p.name for p in (home.path / "incidents").iterdir()] == [f"{INCIDENT}.md"]
+    files = sorted(p.name for p in (home.path / "incidents").iterdir())
+    assert files == [f"{INCIDENT}.html", f"{INCIDENT}.md"]
     assert "incident_report" in home.run("run", "list").out
 
 

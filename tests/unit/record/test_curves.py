@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.record.events import INCIDENT, Story
 from tests.unit.record.night import THRESHOLDS, Night, curves
@@ -36,6 +36,7 @@ def test_unknown_is_a_gap_and_never_zero() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 1000), VALUES), min_size=1, max_size=600), st.integers(12, 240))
+@example([(1.0, None if n in (77, 78, 79, 300) else n % 7 / 7) for n in range(500)], 24)
 def test_thinned_points_were_all_measured_and_no_line_leads_across_an_unknown(
     steps: list[tuple[float, float | None]], most: int
 ) -> None:

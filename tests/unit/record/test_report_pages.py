@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -47,7 +47,13 @@ HOSTILE = (
     "\\",
     "`",
 )
-OTHERS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=80))
+
+
+def others(test: Callable[..., None]) -> Callable[..., None]:
+    """Every hostile text, and any text."""
+    for text in HOSTILE:
+        test = example(text)(test)
+    return settings(max_examples=20, deadline=None)(given(st.text(max_size=80).filter(str.strip))(test))
 
 
 class Page(HTMLParser):
@@ -287,9 +293,7 @@ HARMLESS = page(Night("harmless"))
 
 
 @pytest.mark.req("R47", "B9")
-@given(OTHERS.filter(str.strip))
-@example(HOSTILE[0])
-@settings(max_examples=30, deadline=None)
+@others
 def test_text_of_others_is_shown_literally_on_the_page_and_changes_nothing_else(other: str) -> None:
     found = page(Night(other))
     assert found.shape == HARMLESS.shape, "no element and no attribute more or less"
@@ -310,9 +314,7 @@ PLAIN = rendered(to_markdown(gather(Night("harmless").events, INCIDENT)))
 
 
 @pytest.mark.req("R47", "B9")
-@given(OTHERS.filter(str.strip))
-@example(HOSTILE[6])
-@settings(max_examples=30, deadline=None)
+@others
 def test_text_of_others_is_shown_literally_in_markdown_and_changes_nothing_else(other: str) -> None:
     source = to_markdown(gather(Night(other).events, INCIDENT))
     found = rendered(source)

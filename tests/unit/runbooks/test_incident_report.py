@@ -8,10 +8,13 @@ from tests.unit.world import Lab
 
 from codeblue.model.errors import Unreachable
 from codeblue.model.event import Draft
+from codeblue.model.health import Outcome
+from codeblue.ports.reports import Form
 from codeblue.record.runs import RunState
 from codeblue.runbooks.incident_report import IncidentReport, Inputs, Request
 from codeblue.runbooks.quick_rollback import Request as RollbackRequest
 from codeblue.runbooks.recovery import Request as VerifyRequest
+from codeblue.runbooks.step import Make
 
 INCIDENT = "inc-20260105t030000z-bbbbbb"
 
@@ -100,3 +103,33 @@ async def test_the_p95_is_said_to_be_that_of_the_health_path(lab: Lab) -> None:
     text = "\n".join(await report(lab))
     assert len(re.findall(r"p95 of \d+ requests to the health path alone is \d+ ms", text)) >= 2
     assert not re.search(r"p95 of \d+ requests is", text)
+
+
+@pytest.mark.req("R47")
+@pytest.mark.parametrize("form", Form)
+async def test_both_files_are_proven_by_reading_them_back(lab: Lab, form: Form) -> None:
+    await report(lab)
+    run = lab.runs.get(lab.events("run.requested")[-1].run)
+    [step] = IncidentReport().steps(IncidentReport().load(dict(run.inputs)), lab.world, run.id)
+    assert isinstance(step, Make)
+    kept = {f: lab.reports.find(INCIDENT, f) for f in Form}
+    made = lab.events("step.made")[-1].data
+    assert made["reference"] == f"memory://{INCIDENT}.md"
+    assert made["digests"] == {k.place: k.sha256 for k in kept.values() if k}
+    assert await step.find() == made["reference"]
+    verdict = await step.prove(made["reference"])
+    assert verdict.ok
+    assert all(f"{k.place}, SHA-256 {k.sha256}" in verdict.why for k in kept.values() if k)
+
+    texts = lab.reports.texts if form is Form.MARKDOWN else lab.reports.pages
+    whole = texts[INCIDENT]
+    for lacking in (whole[:-1], None):
+        texts.pop(INCIDENT)
+        if lacking is not None:
+            texts[INCIDENT] = lacking
+        assert await step.find() is None
+        verdict = await step.prove(made["reference"])
+        assert verdict.outcome is Outcome.BREACH
+        assert "is not what was written" in verdict.why
+        await step.make()
+        assert texts[INCIDENT] == whole

@@ -17,7 +17,7 @@ from codeblue.record.findings import Finding, about
 from codeblue.record.incidents import IncidentView, decision_in_words, fold_incidents
 from codeblue.record.report.fact import Fact
 from codeblue.record.report.people import Told, told
-from codeblue.record.report.runs import PERSON, REPORT, RunFact, changes, input_of, own_runs, run_facts
+from codeblue.record.report.runs import REPORT, RunFact, changes, input_of, own_runs, run_facts
 from codeblue.record.report.words import brief, describe, moment, span
 from codeblue.record.runs import RunState, RunView
 
@@ -314,5 +314,3 @@ def _notes(own: Sequence[Event], finding: Finding | None) -> tuple[Fact, ...]:
         found.append(Fact(f"{moment(event.at)}, {event.actor}: {said}", (event.seq,)))
     return tuple(found)
 
-
-__all__ = ["NOT_RECORDED", "PERSON", "Entry", "FindingFact", "Headline", "ReportFacts", "Source", "gather"]
