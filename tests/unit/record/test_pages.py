@@ -35,6 +35,7 @@ def test_a_freeze_lasts_whatever_is_decided_later_and_ends_with_the_incident() -
 
 @pytest.mark.req("R2")
 def test_an_outcome_belongs_to_its_attempt() -> None:
+    yes = {"fate": "accepted", "reference": "m1", "why": "", "elapsed_s": 5.0}
     made = story(
         ("page.intended", {**PAGE, "elapsed_s": 1.0}),
         ("page.deferred", {"key": "k:slack", "why": "503", "delay_s": 2.0, "elapsed_s": 1.5}),
@@ -54,7 +55,8 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
     assert short(view) == "paged on_call"
     assert view.channels == ("sms",)
     text = write_report(made.events, INCIDENT)
-    assert "- on_call (L1): delivered: slack refused in 2 tries (400), then sms accepted [8](#e8)" in text
+    assert "| L1 | on call | slack | refused: 400" in text
+    assert "| L1 | on call | sms | accepted" in text
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ async def _here(profile: "Profile", record: "RecordStore", id_: str) -> str:
     from codeblue.watch.pager import Pager, until_quiet
     from codeblue.wiring import open_channels, system_clock
 
-    pager = Pager(record, open_channels(profile), profile, system_clock(), only=id_)
+    pager = Pager(record, open_channels(profile, record), profile, system_clock(), only=id_)
     try:
         await until_quiet(pager, limit_s=OUTCOME_S)
     except CodeBlueError as error:

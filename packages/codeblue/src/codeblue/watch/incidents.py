@@ -11,8 +11,10 @@ from codeblue.model.incident import Severity
 from codeblue.model.verdict import Decision
 from codeblue.record.chain import plain
 from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents, freeze_of
+from codeblue.record.pages import anchor_data
 from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
 from codeblue.rules.decision import PastRollback
+from codeblue.rules.severity import impact_of
 
 #: The actor of everything that happens without a person.
 ACTOR = "watch"
@@ -44,9 +46,9 @@ class Incidents:
         """Open an incident about the first breach of a decision."""
         breach = next(v for v in decision.verdicts if v.outcome is Outcome.BREACH)
         id_ = new_id("inc", self._runs.world.clock.now())
-        self.note(
-            id_, "incident.opened", severity=severity.text, trigger=breach.rule, why=breach.why, began=began.isoformat()
-        )
+        data = {"severity": severity.text, "trigger": breach.rule, "why": breach.why, "began": began.isoformat()}
+        impact, anchor = impact_of(breach.rule).value, anchor_data(self._runs.world.clock.anchor())
+        self.note(id_, "incident.opened", **data, impact=impact, anchor=anchor)
         return fold_incidents(self._runs.record.read(incident=id_))[id_]
 
     def decide(self, incident: IncidentView, decision: Decision, mode: str) -> None:
