@@ -11,7 +11,8 @@ from codeblue.model.health import Outcome, Probe, Round
 from codeblue.model.signal import Reading, Sampling
 from codeblue.model.verdict import Verdict
 from codeblue.profile.acting import Triggers
-from codeblue.rules.service import ServiceTriggers
+from codeblue.rules.holding import Holding
+from codeblue.rules.service import ServiceTriggers, mode_of
 
 OK, BREACH, UNKNOWN = Outcome.OK, Outcome.BREACH, Outcome.UNKNOWN
 #: An hour of good service before what a test is about.
@@ -369,3 +370,110 @@ def test_all_triggers_of_a_service_are_judged_together() -> None:
     assert service.observe(round_(BREACH), None)[0].outcome is BREACH
     service.forget_rounds()
     assert service.observe(round_(BREACH), None)[0].outcome is OK
+
+
+@pytest.mark.req("R1a")
+def test_the_strongest_mode_of_the_triggers_that_fire_counts() -> None:
+    modes = {"health": {"mode": "ask"}, "memory": {"mode": "act"}, "ai": {"mode": "observe"}}
+    triggers = Triggers.model_validate(modes)
+    fires = {rule: Verdict(rule, BREACH, "") for rule in ("R4", "R5", "R7", "R8")}
+    assert mode_of(triggers, []) == "observe"
+    assert mode_of(triggers, [fires["R8"]]) == "observe"
+    assert mode_of(triggers, [fires["R8"], fires["R4"], fires["R5"]]) == "ask"
+    assert mode_of(triggers, list(fires.values())) == "act"
+    assert (
+        mode_of(triggers, [Verdict("R7", OK, ""), Verdict("R4", UNKNOWN, ""), Verdict("other", BREACH, "")])
+        == "observe"
+    )
+
+
+@pytest.mark.req("R6")
+def test_p95_exactly_at_the_limit_is_not_above_it() -> None:
+    service = ServiceTriggers(Triggers.model_validate({"latency": {"minimum": 100}}))
+
+    def p95(above: float, requests: float = 10.0) -> Verdict:
+        for n in range(14):
+            at_s = START_S + 10 * n
+            below = (requests - above) * n
+            reading = Reading("a", at_s, buckets=((1.0, 0.0), (30.0, below), (45.0, requests * n), (inf, requests * n)))
+            verdicts = service.observe(None, Sampling(at_s, (reading,)))
+        return next(v for v in verdicts if v.rule == "R6")
+
+    at_the_limit = p95(0.5)
+    assert (at_the_limit.outcome, at_the_limit.measured) == (OK, 30.0)
+    assert at_the_limit.why == "p95 of 120 requests within 120 s: 30 s ≤ 30 s"
+
+
+def test_verdicts_carry_what_they_measured() -> None:
+    service = Service(every_s=10)
+    quiet = service.serve(250, calls=100, lost=1, slow=1, errors=1)[-1]
+    assert (quiet["R5"].measured, quiet["R8"].measured) == (0.0001, 0.01)
+    assert quiet["R6"].measured == pytest.approx(0.95009, abs=1e-4)
+    bad = service.serve(250, calls=100, lost=50, slow=5000, errors=5000)[-1]
+    assert (bad["R5"].measured, bad["R8"].measured, bad["R6"].measured) == (0.5, 0.5, 43.5)
+    assert [v.measured for v in Pods().use(10, 0.5, 0.75)] == [0.75]
+    assert [v.measured for v in Pods().use(10, 0.99, 0.5)] == [0.99]
+    assert Pods().use(10, None)[-1].measured is None
+
+
+@pytest.mark.req("R7")
+def test_memory_tells_its_arithmetic() -> None:
+    assert Pods().use(10, 0.5)[-1].why == "the pod uses 50 % ≤ 95 % of its memory"
+    assert Pods().use(10, 0.5, 0.25)[-1].why == "each of 2 pods uses at most 50 % ≤ 95 % of its memory"
+    pods = Pods()
+    waiting = pods.use(20, 0.99, 0.96, 0.5)[-1]
+    assert waiting.why == (
+        "2 of 3 pods over 95 % of their memory (api-0 99 %, api-1 96 %), at every look for 10 s < 300 s"
+    )
+    assert (waiting.outcome, waiting.since_s, waiting.pods) == (OK, START_S + 10, ())
+    killed = Pods()
+    killed.use(10, 0.5, kills=(0,))
+    assert "(api-0 50 %, 2 OOM kills within 120 s)" in killed.use(10, 0.5, kills=(2,))[-1].why
+    many = Pods().use(310, *([0.99] * 5))[-1]
+    assert "(api-0 99 %, api-1 99 %, api-2 99 % and 2 more)" in many.why
+
+
+def test_a_pod_of_which_only_the_kills_are_known_is_told_by_them() -> None:
+    service = ServiceTriggers(Triggers())
+    for n in range(2):
+        sampling = Sampling(10.0 * n, (Reading("api-0", 10.0 * n, oom_kills=n),))
+        [verdict] = [v for v in service.observe(None, sampling) if v.rule == "R7"]
+    assert "(api-0 1 OOM kill within 120 s)" in verdict.why
+    assert verdict.measured is None
+
+
+def test_why_latency_is_not_known_is_told() -> None:
+    service = ServiceTriggers(Triggers())
+    [verdict] = [v for v in service.observe(None, Sampling(0.0)) if v.rule == "R6"]
+    assert verdict.why == "response times within 120 s: no pod has two readings: there is no pod"
+    for n in range(30):
+        reading = Reading("api-1", 10.0 * n, buckets=((inf, 100.0 * n),))
+        verdicts = service.observe(None, Sampling(10.0 * n, (reading,)))
+    assert next(v for v in verdicts if v.rule == "R6").why == (
+        "the histogram of the response times has no finite bucket (D18)"
+    )
+    for n in range(30, 60):
+        layout = ((1.0, 0.0), (20.0, 0.0), (inf, 100.0 * n))
+        verdicts = service.observe(None, Sampling(10.0 * n, (Reading("api-1", 10.0 * n, buckets=layout),)))
+    assert next(v for v in verdicts if v.rule == "R6").why.startswith("the histogram ends at 20 s, ")
+
+
+def test_a_histogram_without_a_bucket_for_everything_says_nothing() -> None:
+    service = ServiceTriggers(Triggers())
+    for n in range(30):
+        reading = Reading("api-1", 10.0 * n, buckets=((1.0, 0.0), (60.0, 100.0 * n)))
+        verdicts = service.observe(None, Sampling(10.0 * n, (reading,)))
+    verdict = next(v for v in verdicts if v.rule == "R6")
+    assert (verdict.outcome, verdict.why) == (UNKNOWN, "the histogram of the response times says nothing")
+
+
+def test_looks_as_far_apart_as_the_window_still_add_up() -> None:
+    """To the millisecond: a look that comes a moment late is no gap."""
+    for late_s in (0.0, 0.0004):
+        holding = Holding(hold_s=90, gap_s=30)
+        assert [holding.over(START_S + n * (30 + late_s)) for n in range(4)] == [False, False, False, True]
+    holding = Holding(hold_s=90, gap_s=30)
+    assert not any(holding.over(START_S + n * 30.001) for n in range(10))
+    holding = Holding(hold_s=90, gap_s=30)
+    assert [holding.over(at_s) for at_s in (0, 30, 30, 60, 89.9994)] == [False] * 5
+    assert holding.over(89.9996)

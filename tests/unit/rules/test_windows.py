@@ -215,3 +215,59 @@ def test_a_quantile_is_that_of_prometheus(layout: list[float], counts: list[int]
     """Also of counts that fall with the bound, which differences over several pods can have."""
     buckets = [(bound, float(count)) for bound, count in zip([*layout, inf], counts, strict=False)]
     assert quantile(q, buckets) == reference.quantile(q, buckets)
+
+
+def test_merged_readings_keep_the_newest_time_and_value() -> None:
+    kept = Track(1, 240)  # one second apart, or merged
+    for at_s, value in ((0, 0), (2, 10), (2.4, 11), (2.8, 5), (9, 7)):
+        kept.add(at_s, (value,))
+    assert len(kept) == 4  # 0, 2, 2.8, 9: that of 2.4 is merged into its successor
+    assert kept.increase(0) == [10 + 1 + 5 + 2]
+    assert kept.increase(2) == [1 + 5 + 2]
+    assert kept.increase(2.5) == [2]
+    assert kept.increase(3) is None
+    several = Track(2, 240)
+    for at_s in (0, 2, 2.4, 2.8, 9):
+        several.add(at_s, (at_s, 10 * at_s))
+    assert several.increase(2.5) == pytest.approx([9 - 2.8, 90 - 28])
+
+
+def test_a_restart_of_one_counter_leaves_the_others_alone() -> None:
+    kept = Track(3, 1000)
+    for n, row in enumerate(((10, 100, 7), (20, 200, 7), (5, 300, 8))):
+        kept.add(10 * n, row)
+    assert kept.increase(0) == [10 + 5, 200, 1]
+
+
+def test_a_sampling_a_moment_before_the_last_one_is_no_clock_set_back() -> None:
+    seen = windows(pods(0, 1), pods(30, 2), pods(30 - 0.0004, 3), pods(40, 4), pods(60, 9))
+    assert seen.errors() == Share(0, 7)
+
+
+def test_the_first_reading_of_the_last_window_is_kept_for_as_long_as_it_matters() -> None:
+    """A pod that is gone still shows that the service was seen before the window began."""
+    old = (Sampling(at, (Reading("old", at, ai_calls=at, ai_failures=0),)) for at in range(0, 20, 10))
+    new = (Sampling(at, (Reading("new", at, ai_calls=at, ai_failures=0),)) for at in range(130, 250, 10))
+    seen = windows(*old, *new)
+    assert seen.ai_failures() == Share(0, 110)
+
+
+def test_pods_without_buckets_do_not_hide_those_with() -> None:
+    seen = windows(
+        Sampling(0, (Reading("a", 0, requests=1), Reading("b", 0, buckets=((1, 0), (inf, 0))))),
+        Sampling(120, (Reading("a", 120, requests=1), Reading("b", 120, buckets=((1, 1), (inf, 2))))),
+    )
+    assert seen.buckets() == [(1, 1), (inf, 2)]
+    short = windows(histogram(0, b=((1, 0), (inf, 0))), histogram(10, b=((1, 1), (inf, 2))))
+    assert short.buckets() is Unseen.TOO_SHORT
+    more = windows(
+        histogram(0, a=((1, 0), (inf, 0)), b=((2, 0), (inf, 0)), c=((2, 0), (inf, 0))),
+        histogram(120, a=((1, 3), (inf, 4)), b=((2, 1), (inf, 1)), c=((2, 5), (inf, 5))),
+    )
+    assert more.buckets() == [(1, 3), (2, 6), (inf, 10)]
+
+
+def test_a_quantile_where_few_buckets_are_filled() -> None:
+    assert quantile(0.95, [(0.0, 10.0), (5.0, 10.0), (inf, 10.0)]) == 0
+    assert quantile(0.95, [(1.0, 0.0), (2.0, 0.0), (inf, 4.0)]) == 2
+    assert quantile(0.5, [(1.0, 0.0), (2.0, 4.0), (inf, 4.0)]) == 1.5
