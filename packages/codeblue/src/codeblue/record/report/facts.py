@@ -313,4 +313,3 @@ def _notes(own: Sequence[Event], finding: Finding | None) -> tuple[Fact, ...]:
             said = text(event.data, "text") if event.kind == "incident.noted" else describe(event)
         found.append(Fact(f"{moment(event.at)}, {event.actor}: {said}", (event.seq,)))
     return tuple(found)
-
