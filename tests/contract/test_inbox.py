@@ -3,6 +3,7 @@
 import errno
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,12 @@ class TestInbox(ChannelContract):
         assert (document["key"], document["head"]) == (sent.key, sent.head)
         assert (document["role"], document["severity"], document["level"]) == ("on_call", "SEV2", "L1")
         assert directory.stat().st_mode & 0o777 == 0o700
+
+    async def test_a_second_attempt_leaves_the_page_as_it_came(self, channel: Inbox, directory: Path) -> None:
+        sent = page(head="1:aa")
+        await channel.send(sent)
+        await channel.send(replace(sent, head="2:bb"))
+        assert [p["head"] for p in read_inbox(directory)] == ["1:aa"]
 
     async def test_no_key_leads_out_of_the_directory(self, channel: Inbox, directory: Path) -> None:
         for key in ("../../x", "a/b", "\0", "x" * 5000, ""):

@@ -17,6 +17,7 @@ SUMMARIES = {
     "CodeBlueAi": "api: more than 10 % of the calls of the model fail, for 2m (R8)",
 }
 TRIGGERS = dict(zip(SUMMARIES, ("R4", "R5", "R6", "R7", "R8"), strict=True))
+SEVERITY = dict(zip(SUMMARIES, ("SEV1", "SEV2", "SEV2", "SEV3", "SEV2"), strict=True))
 #: Per second: good for five minutes, then each trigger's own kind of bad.
 SERIES = r"""
       - {series: 'probe_success{job="api"}', values: "1x30 0x40"}
@@ -40,7 +41,7 @@ FIRST = {
 
 def expects(alert: str, *, summary: str | None = None) -> str:
     pod = ', "pod": "a"' if alert == "CodeBlueMemory" else ""
-    labels = f'{{"severity": "critical", "codeblue_trigger": "{TRIGGERS[alert]}", "service": "api"{pod}}}'
+    labels = f'{{"severity": "{SEVERITY[alert]}", "codeblue_trigger": "{TRIGGERS[alert]}", "service": "api"{pod}}}'
     notes = {"summary": summary or SUMMARIES[alert], "next": "`codeblue status` says what Code Blue sees and does"}
     return f"[{{exp_labels: {labels}, exp_annotations: {json.dumps(notes)}}}]"
 
@@ -92,7 +93,7 @@ def test_a_failure_shows_both_sides_the_line_and_the_arithmetic(home: Home) -> N
     assert answer.code == 1
     line = next(n for n, row in enumerate(text.splitlines(), 1) if "eval_time: 400s" in row)
     assert f"t.yaml:{line}: test 1: CodeBlueErrors at 400 s\n" in answer.out
-    assert "    expected: {codeblue_trigger='R5', service='api', severity='critical'} with annotations" in answer.out
+    assert "    expected: {codeblue_trigger='R5', service='api', severity='SEV2'} with annotations" in answer.out
     assert "summary='api: more than 5 % of the requests fail, for 2m (R5)'" in answer.out
     because = "because:  150 of 300 requests failed within 30 s: 50 % > 5 %, at every look for 90 s ≥ 90 s\n"
     assert because in answer.out
@@ -142,7 +143,9 @@ def test_the_exported_rules_are_those_of_the_profile(tmp_path: Path) -> None:
     assert [rule["for_s"] for rule in rules.values()] == [30, 30, 3597.5, 300, 0]
     expr = rules["CodeBlueErrors"]["expr"]
     assert "[1m])) > 0.025 and " in expr
-    assert expr.endswith('>= 7 and count(last_over_time(http_requests_total{job="api"}[1m] offset 1m))')
+    assert expr.endswith(
+        '>= 7 and count(last_over_time(http_requests_total{job="api", route!~"/api/health"}[1m] offset 1m))'
+    )
     assert "[2500ms]))) > 1.5 and " in rules["CodeBlueLatency"]["expr"]
     assert "[3m])) > 0)" in rules["CodeBlueMemory"]["expr"]
     assert [rule["labels"]["codeblue_trigger"] for rule in rules.values()] == list(TRIGGERS.values())

@@ -36,6 +36,7 @@ class Reference:
     """The rules, evaluated over recorded series.
 
     Args:
+        attempt_s: between two attempts of R4.
         ours: the differences that are switched to Code Blue's way.
         strictness: by how much more than its limit a value must be, relative to it.
     """
@@ -43,6 +44,7 @@ class Reference:
     rules: AlertRules
     triggers: Triggers
     metrics: Metrics
+    attempt_s: float
     ours: frozenset[str]
     strictness: float = 0.0
 
@@ -162,7 +164,7 @@ class Reference:
             if ATTEMPTS in self.ours:
                 bad = next((n for n, (_, ok) in enumerate(reversed(probes)) if ok), len(probes))
                 return {"R4"} if bad > t.health.failures else set()
-            fresh = [p for p in probes if p[0] >= at - 2000 * self.rules.interval_s]
+            fresh = [p for p in probes if p[0] >= at - 2000 * self.attempt_s]
             return {"R4"} if fresh and not fresh[-1][1] else set()
 
         match trigger:

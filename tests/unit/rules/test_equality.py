@@ -75,7 +75,7 @@ def test_the_verdicts_are_those_of_prometheus_but_for_what_is_listed(chunk: int,
     theirs = firing(rules, cases, tmp_path, interval_s=interval_s, **at)
 
     def reference(series: list[Series], switched: tuple[str, ...] = (), strictness: float = 0.0) -> dict[int, set[str]]:
-        model = Reference(rules, profile.triggers, metrics, frozenset(switched), strictness)
+        model = Reference(rules, profile.triggers, metrics, profile.health.interval, frozenset(switched), strictness)
         return model.firing(series, interval_ms=interval_s * 1000, **at)
 
     reasons: Counter[str] = Counter()

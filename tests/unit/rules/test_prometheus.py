@@ -1,5 +1,6 @@
 """The exported rules for services that call their metrics otherwise: the same replay here and by promtool."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tests.unit.rules.promtool import firing, promtool
 from codeblue.model.health import Outcome
 from codeblue.profile.load import load_text
 from codeblue.rules.notation import Series, expand
-from codeblue.rules.prometheus import SEVERITIES, AlertRules, Metrics, alert_rules, metrics_of, promised
+from codeblue.rules.prometheus import AlertRules, Metrics, alert_rules, metrics_of, promised
 from codeblue.rules.replay import replay
 from codeblue.rules.rule_tests import AlertTest, Group
 
@@ -24,8 +25,23 @@ def series(name: str, values: str, **labels: str) -> Series:
     return Series(name, dict(OWN) | labels, expand(values, 1000))
 
 
-def test_only_its_name_is_known_of_a_plain_profile() -> None:
-    assert metrics_of(PROFILE).matchers == (("job", "api"),)
+def test_of_a_plain_profile_the_names_are_the_contracts() -> None:
+    assert metrics_of(PROFILE) == Metrics((("job", "api"),), ignored_routes=frozenset({"/api/health"}))
+
+
+def test_names_labels_and_routes_are_those_of_the_profile() -> None:
+    names = {
+        "requests": "a", "status_label": "b", "errors": "c", "latency": "d", "route_label": "e", "ai_requests": "f",
+        "ai_failures": "g", "working_set": "h", "memory_limit": "i", "oom_kills": "j",
+    }  # fmt: skip
+    text = (
+        f"version: 1\nservice: api\nplatform: {{kind: local, directory: ./local}}\n"
+        f"signals: {{source: prometheus, names: {json.dumps(names)}, ignore_routes: [/x],\n"
+        "  prometheus: {url: 'http://p:9090', job: j, match: {cluster: eu}, pod_label: kubernetes_pod}}\n"
+    )
+    matchers = (("job", "j"), ("cluster", "eu"))
+    expected = Metrics(matchers, pod_label="kubernetes_pod", ignored_routes=frozenset({"/x"}), **names)
+    assert metrics_of(load_text(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -53,9 +69,13 @@ def test_what_the_service_does_not_offer_is_left_out_and_said(
     assert (checked.returncode, f"{5 - len(left_out)} rules found" in checked.stdout) == (0, True), checked.stderr
 
 
-def test_severities_can_be_somebody_elses() -> None:
-    rules = alert_rules(PROFILE, Metrics(OWN), dict.fromkeys(SEVERITIES, "SEV3"))
-    assert {alert.labels["severity"] for alert in rules.alerts} == {"SEV3"}
+def test_severities_are_those_of_the_profiles_table() -> None:
+    def severities(more: str) -> list[str]:
+        text = "version: 1\nservice: api\nplatform: {kind: local, directory: ./local}\n"
+        return [alert.labels["severity"] for alert in alert_rules(load_text(text + more), Metrics(OWN)).alerts]
+
+    assert severities("") == ["SEV1", "SEV2", "SEV2", "SEV3", "SEV2"]
+    assert severities("severity: {table: {memory: {degraded: SEV1}}}\n")[3] == "SEV1"
 
 
 @pytest.mark.parametrize(

@@ -98,10 +98,11 @@ async def test_what_happens_after_an_acknowledgement_prolongs_it() -> None:
     await ward.run(5 * MIN)
     ward.event("incident.acknowledged")
     await ward.run(15 * MIN)
-    ward.event("incident.noted", text="on it")
+    ward.event("step.started", actor="engine", step="x")
+    await ward.run(2 * MIN)
     ward.jump(2)
     await ward.restart()
-    await ward.run(15 * MIN)
+    await ward.run(13 * MIN)
     assert len(ward.pages) == 1
     await ward.run(7 * MIN)
     assert set(ward.paged("L2")) == L2
@@ -114,8 +115,8 @@ async def test_a_jump_before_what_happens_neither_keeps_an_acknowledgement_for_e
     ward.open()
     await ward.run(1 * MIN)
     ward.event("incident.acknowledged")
-    ward.jump(hours)
     await ward.run(2.5 * MIN)
+    ward.jump(hours)
     ward.event("incident.noted", text="on it")
     await ward.run(2.9 * MIN)
     assert len(ward.paged("L1")) == 1
@@ -276,6 +277,20 @@ async def test_after_a_reboot_the_time_of_day_counts_and_then_the_new_boot() -> 
     await ward.run(25 * MIN)
     assert all(15 * MIN <= t <= 15 * MIN + 2 for t in ward.at("L2"))
     assert all(30 * MIN <= t <= 30 * MIN + 2 for t in ward.at("L3"))
+
+
+@pytest.mark.req("R3")
+async def test_a_jump_before_a_reboot_counts_no_more_after_it() -> None:
+    ward = Ward("escalation: {repeat: 0s}\n")
+    ward.open()
+    await ward.run(10 * MIN)
+    ward.jump(2)
+    await ward.run(6 * MIN)
+    ward.clock.reboot()
+    await ward.down(60)
+    await ward.run(15 * MIN)
+    assert all(30 * MIN <= t <= 30 * MIN + 2 for t in ward.at("L3"))
+    assert set(ward.paged("L3")) == L3
 
 
 @pytest.mark.req("R3")

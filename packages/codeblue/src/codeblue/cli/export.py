@@ -20,7 +20,7 @@ app = App(name="export", help="What the profile says, in the language of other t
 def alert_rules(*, common: Common = _DEFAULT) -> int:
     """The profile's triggers as alerting rules of Prometheus, on standard output. Nothing is asked, nothing changed.
 
-    Check the file with `promtool check rules FILE`; `codeblue rules test` replays recorded series against the same
+    `promtool check rules FILE` checks the file, and `codeblue rules test` replays recorded series against the same
     triggers. What differs between Code Blue's verdicts and these alerts, and why: docs/triggers.md.
     """
     from codeblue.rules.prometheus import alert_rules as rules_of

@@ -28,6 +28,9 @@ PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, AI_OFF, *P
 #: Levels that are not of the ladder.
 NOTICE, TEST = "notice", "test"
 
+#: Later than anything that is certain.
+_LATE_S = 1e9
+
 #: Events that are about paging itself: after an acknowledgement they are not what happens.
 _OWN = (*PAGE_KINDS, ANCHORED, "incident.decided", "incident.opened")
 
@@ -290,7 +293,9 @@ def _elapsed(view: PagingView, event: Event) -> tuple[float, bool]:
         anchor = _anchor(mapping(event.data, "anchor"))
         if anchor.boot in view.boots:
             return max(anchor.at_s - view.boots[anchor.boot], view.proven_s), True
-    return view.mark_s + max(0.0, (event.at - view.mark_at).total_seconds()), False
+    since = (event.at - view.mark_at).total_seconds()
+    # a time of day that went backwards says nothing: as late as can be, until something certain bounds it
+    return (view.mark_s + since if since >= 0 else _LATE_S), False
 
 
 def _marked(view: PagingView, elapsed: float, at: datetime) -> PagingView:

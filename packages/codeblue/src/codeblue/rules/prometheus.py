@@ -13,16 +13,9 @@ from typing import Final
 from codeblue.profile.model import Profile
 from codeblue.profile.units import show_duration
 from codeblue.rules.latency import QUANTILE
+from codeblue.rules.severity import severity_of
 from codeblue.rules.words import percent
 
-#: What an alert's label `severity` says unless somebody says something else.
-SEVERITIES: Final[Mapping[str, str]] = {
-    "R4": "critical",
-    "R5": "critical",
-    "R6": "critical",
-    "R7": "critical",
-    "R8": "critical",
-}
 ALERTS: Final[Mapping[str, str]] = {
     "R4": "CodeBlueHealth",
     "R5": "CodeBlueErrors",
@@ -89,7 +82,7 @@ class AlertRules:
     """All rules of one service.
 
     Attributes:
-        interval_s: how often they are evaluated: R4 counts attempts by it.
+        interval_s: how often they are evaluated.
         left_out: triggers without a rule, and why.
     """
 
@@ -119,17 +112,32 @@ class AlertRules:
 
 
 def metrics_of(profile: Profile) -> Metrics:
-    """What the profile says about names and labels."""
-    return Metrics((("job", profile.service),))
-
-
-def alert_rules(profile: Profile, metrics: Metrics, severities: Mapping[str, str] = SEVERITIES) -> AlertRules:
-    """The rules that a profile's triggers mean."""
-    maker = _Maker(profile, metrics, severities)
-    alerts = (maker.health(), maker.errors(), maker.latency(), maker.memory(), maker.ai())
-    return AlertRules(
-        profile.service, profile.health.interval, tuple(a for a in alerts if a is not None), maker.left_out
+    """What the profile says about names and labels: its sections `signals` and, for routes, `contract`."""
+    names, prometheus = profile.signals.names, profile.signals.prometheus
+    job = prometheus.job if prometheus is not None and prometheus.job else profile.service
+    return Metrics(
+        matchers=(("job", job), *(prometheus.match.items() if prometheus is not None else ())),
+        pod_label=prometheus.pod_label if prometheus is not None else "pod",
+        requests=names.requests,
+        status_label=names.status_label,
+        errors=names.errors,
+        latency=names.latency,
+        route_label=names.route_label,
+        ai_requests=names.ai_requests,
+        ai_failures=names.ai_failures,
+        working_set=names.working_set,
+        memory_limit=names.memory_limit,
+        oom_kills=names.oom_kills,
+        ignored_routes=profile.ignored_routes,
     )
+
+
+def alert_rules(profile: Profile, metrics: Metrics) -> AlertRules:
+    """The rules that a profile's triggers mean, each with the severity that the profile's table gives it."""
+    maker = _Maker(profile, metrics)
+    alerts = (maker.health(), maker.errors(), maker.latency(), maker.memory(), maker.ai())
+    every_s = min(profile.health.interval, profile.signals.interval)
+    return AlertRules(profile.service, every_s, tuple(a for a in alerts if a is not None), maker.left_out)
 
 
 def promised(duration_s: float) -> str:
@@ -142,9 +150,9 @@ def promised(duration_s: float) -> str:
 
 
 class _Maker:
-    def __init__(self, profile: Profile, metrics: Metrics, severities: Mapping[str, str]) -> None:
+    def __init__(self, profile: Profile, metrics: Metrics) -> None:
         self._service, self._triggers, self._interval_s = profile.service, profile.triggers, profile.health.interval
-        self._metrics, self._severities = metrics, severities
+        self._metrics, self._severity = metrics, profile.severity
         self.left_out: dict[str, str] = {}
 
     def health(self) -> Alert:
@@ -214,7 +222,8 @@ class _Maker:
         return self._series(name, *more, *routes)
 
     def _alert(self, trigger: str, expr: str, hold_s: float, what: str, pod_label: str = "") -> Alert:
-        labels = {"severity": self._severities[trigger], "codeblue_trigger": trigger, "service": self._service}
+        severity = severity_of(self._severity, trigger).text
+        labels = {"severity": severity, "codeblue_trigger": trigger, "service": self._service}
         of = f"{self._service}, pod {{{{ $labels.{pod_label} }}}}" if pod_label else self._service
         return Alert(trigger, expr, hold_s, labels, {"summary": f"{of}: {what} ({trigger})", "next": NEXT}, pod_label)
 
