@@ -57,7 +57,10 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
     assert short(view) == "paged on_call"
     assert view.channels == ("sms",)
     text = write_report(made.events, INCIDENT)
-    assert "- on_call (L1): delivered: slack refused in 2 tries (400), then sms accepted [8](#e8)" in text
+    told = text.partition("## Who was told")[2].partition("\n## ")[0]
+    assert "| L1 | on call | slack | refused in 2 tries: 400 [#2](#e2) [#3](#e3) [#4](#e4) [#5](#e5) |" in told
+    assert "| L1 | on call | sms | accepted [#6](#e6) [#7](#e7) |" in told
+    assert told.count("| L1 |") == 2, "an outcome of what was never sent is no page"
 
 
 @pytest.mark.parametrize(
