@@ -41,11 +41,8 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
         ("page.intended", {**PAGE, "elapsed_s": 3.5}),
         ("page.delivered", {**PAGE, "fate": "refused", "reference": "", "why": "400", "elapsed_s": 4.0}),
         ("page.intended", {**PAGE, "key": "k:sms", "channel": "sms", "elapsed_s": 4.5}),
-        (
-            "page.delivered",
-            {**PAGE, "key": "k:sms", "fate": "accepted", "reference": "m1", "why": "", "elapsed_s": 5.0},
-        ),
-        ("page.delivered", {**PAGE, "key": "nobody", "fate": "accepted", "reference": "", "why": "", "elapsed_s": 5.0}),
+        ("page.delivered", {**PAGE, **yes, "key": "k:sms"}),
+        ("page.delivered", {**PAGE, **yes, "key": "nobody"}),
     )
     view = fold_pages(made.events)[INCIDENT]
     [call] = view.calls
