@@ -303,6 +303,6 @@ def test_both_files_are_made_and_the_record_has_their_digests(home: Home) -> Non
     assert made.data["reference"] == str(files[1])
     assert made.data["digests"] == {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
     ended = next(e for e in home.record().read(run=made.run, kinds=["step.ended"]))
-    assert all(f"{f}, SHA-256 {made.data['digests'][str(f)]}" in ended.data["why"] for f in files)
+    assert all(f"{f}, SHA-256 {made.data['digests'][str(f)][:16]}" in ended.data["why"] for f in files)
     assert home.run("incident", "report", "../outside").code == 3
     assert sorted((home.path / "incidents").iterdir()) == files

@@ -85,7 +85,7 @@ class WriteReport(Make):
         if wrong is not None:
             place = kept[wrong].place if wrong in kept else f"the {wrong.value} file that belongs to {reference}"
             return Verdict(self.id, Outcome.BREACH, f"{place} is not what was written")
-        return Verdict(self.id, Outcome.OK, "; ".join(f"{k.place}, SHA-256 {k.sha256}" for k in kept.values()))
+        return Verdict(self.id, Outcome.OK, "; ".join(f"{k.place}, SHA-256 {k.sha256[:16]}" for k in kept.values()))
 
     def digests(self) -> Mapping[str, str]:
         return {kept.place: kept.sha256 for kept in self._kept().values()}

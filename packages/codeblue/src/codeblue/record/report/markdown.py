@@ -121,7 +121,7 @@ def _told(found: Told) -> list[str]:
             why = f": {_safe(page.why)}" if page.why else ""
             lines.append(
                 f"| {at} | {_safe(page.level)}{again} | {_safe(words(page.role))} | {_safe(page.channel) or '-'} "
-                f"| {_safe(page.fate)}{why}{_links(page.events)} |"
+                f"| {_safe(page.result)}{why}{_links(page.events)} |"
             )
     else:
         lines.append(f"Pages are {NOT_RECORDED}.")

@@ -23,6 +23,7 @@ class PageFact:
         sent: None where it never was.
         fate: "accepted", "refused", "unknown", "not sent", or `PENDING`.
         why: the provider's words.
+        tries: how often it was sent, or meant to be.
         events: of its intent, its outcome and what lies between.
     """
 
@@ -34,6 +35,12 @@ class PageFact:
     fate: str
     why: str
     events: tuple[int, ...]
+    tries: int = 1
+
+    @property
+    def result(self) -> str:
+        """The fate, and after how many tries."""
+        return f"{self.fate} in {self.tries} tries" if self.tries > 1 else self.fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def _page(pages: dict[str, PageFact], event: Event) -> None:
                 who = text(d, "level"), int(number(d, "cycle")), text(d, "role"), text(d, "channel")
                 pages[key] = PageFact(*who, event.at, PENDING, "", (event.seq,))
             else:
-                pages[key] = replace(before, events=(*before.events, event.seq))
+                pages[key] = replace(before, events=(*before.events, event.seq), tries=before.tries + 1)
         case "page.unrouted":
             who = text(d, "level"), int(number(d, "cycle")), text(d, "role"), ""
             pages[f"unrouted {event.seq}"] = PageFact(*who, None, "not sent", text(d, "why"), (event.seq,))
