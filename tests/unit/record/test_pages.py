@@ -35,7 +35,6 @@ def test_a_freeze_lasts_whatever_is_decided_later_and_ends_with_the_incident() -
 
 @pytest.mark.req("R2")
 def test_an_outcome_belongs_to_its_attempt() -> None:
-    yes = {"fate": "accepted", "reference": "m1", "why": "", "elapsed_s": 5.0}
     made = story(
         ("page.intended", {**PAGE, "elapsed_s": 1.0}),
         ("page.deferred", {"key": "k:slack", "why": "503", "delay_s": 2.0, "elapsed_s": 1.5}),
@@ -55,8 +54,10 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
     assert short(view) == "paged on_call"
     assert view.channels == ("sms",)
     text = write_report(made.events, INCIDENT)
-    assert "| L1 | on call | slack | refused: 400" in text
-    assert "| L1 | on call | sms | accepted" in text
+    told = text.partition("## Who was told")[2].partition("\n## ")[0]
+    assert "| L1 | on call | slack | refused in 2 tries: 400 [#2](#e2) [#3](#e3) [#4](#e4) [#5](#e5) |" in told
+    assert "| L1 | on call | sms | accepted [#6](#e6) [#7](#e7) |" in told
+    assert told.count("| L1 |") == 2, "an outcome of what was never sent is no page"
 
 
 @pytest.mark.parametrize(
