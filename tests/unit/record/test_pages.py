@@ -35,6 +35,7 @@ def test_a_freeze_lasts_whatever_is_decided_later_and_ends_with_the_incident() -
 
 @pytest.mark.req("R2")
 def test_an_outcome_belongs_to_its_attempt() -> None:
+    yes = {"fate": "accepted", "reference": "m1", "why": "", "elapsed_s": 5.0}
     made = story(
         ("page.intended", {**PAGE, "elapsed_s": 1.0}),
         ("page.deferred", {"key": "k:slack", "why": "503", "delay_s": 2.0, "elapsed_s": 1.5}),
