@@ -64,6 +64,9 @@ triggers:
   health:
     failures: 3        # more than three failures in a row (R4)
     mode: act
+  errors: {{window: 5s, lasting: 10s}}     # the others only say what they would do (mode: observe)
+  latency: {{window: 10s, lasting: 10s}}
+  ai: {{window: 10s, lasting: 10s}}
 known_good:
   soak: 5s
 state:
@@ -469,7 +472,7 @@ def _farewell(story: Story, document: dict[str, Any], *, keep: bool) -> str:
         f"{failed} of the {requests} requests that clients made in that time failed.",
         *(f"Paged:   {p['role']} ({p['level']}): {p['summary']}" for p in document["pages"]),
         f"Status page: {' → '.join(document['status_page'])}",
-        f"Report:  {document['report']}",
+        f"Report:  {document['report']}, and as a page {Path(document['report']).with_suffix('.html')}",
         f"Look at: {program} incident list --profile {profile}",
         f"         {program} audit verify --profile {profile}",
     ]
