@@ -30,10 +30,10 @@ def test_the_check_warns_that_nobody_is_paged(home: Home) -> None:
 
 
 def test_what_the_profile_says_in_vain_is_named_in_json_too(home: Home) -> None:
-    (home.path / "codeblue.yaml").write_text(PROFILE + "contacts: {}\ntriggers: {recent_change: 1h}\n")
+    (home.path / "codeblue.yaml").write_text(PROFILE + "contacts: {}\n")
     assert "contacts in the profile: checked for their form, and not used" in home.run("check").out
     document = home.run("check", "--json").document
-    assert [w["keys"] for w in document["warnings"]] == [["contacts"], ["triggers.recent_change"]]
+    assert [w["keys"] for w in document["warnings"]] == [["contacts"]]
     assert all(w["remedy"] for w in document["warnings"])
 
 

@@ -64,7 +64,7 @@ def test_links_in_a_demos_directory_are_not_followed(tmp_path: Path) -> None:
     (demo / MARKER_FILE).write_text("")
     for name, target in (("state", "state"), ("platform", "platform"), ("codeblue.yaml", "profile")):
         (demo / name).symlink_to(f"../mine/{target}")
-    with Place(demo).claimed():
+    with Place(demo).claimed("http://127.0.0.1:1/v1"):
         assert sorted(p.name for p in demo.iterdir()) == [MARKER_FILE, "codeblue.yaml", "data"]
     assert everything(tmp_path / "mine") == before
 

@@ -11,6 +11,7 @@ import pytest
 from tests.contract.local_machine import machine
 from tests.postgres import Postgres
 from tests.unit.cli.program import Answer, Home
+from tests.unit.profile.valid import PEOPLE
 
 PLAIN, ROTATED = "c4n4ry-Pl41nEnv", "c4n4ry-R0t4ted"
 
@@ -25,7 +26,8 @@ state: {{directory: ./state, database: {{env: CODEBLUE_TEST_DATABASE}}}}
 report: {{directory: ./incidents}}
 pages:
   slack_webhook: {{env: CODEBLUE_TEST_WEBHOOK}}
-"""
+contacts:
+""" + "".join(f'  {role}: {{{{name: Ada Berg, phone: "+2106831752{n}"}}}}\n' for n, role in enumerate(PEOPLE))
 
 
 @contextmanager

@@ -41,6 +41,10 @@ def test_the_longest_of_several_holds_and_none_is_nothing() -> None:
 def test_blindness_fires_after_its_time_and_one_reading_ends_it() -> None:
     blind, rule = Sampling(0.0, (), {"pod/a": "status 503"}), Blindness(60.0)
     assert rule.observe(blind, 100.0).outcome is Outcome.UNKNOWN
+    assert (
+        Blindness(60.0).observe(Sampling(0.0, (), {"{a}": "{b} {"}), 0.0).why
+        == "nothing from {a} for 0 s ≤ 60 s: {b} {"
+    )
     assert rule.observe(blind, 160.0).why == "nothing from pod/a for 60 s ≤ 60 s: status 503"
     assert rule.observe(blind, 160.1).outcome is Outcome.BREACH
     half = Sampling(0.0, (Reading("b", 0.0, requests=1.0),), {"pod/a": "status 503"})

@@ -39,7 +39,7 @@ class Blindness:
             self._since_s = at_s
         blind_s = at_s - self._since_s
         source, why = next(iter((away or sampling.unknown).items()))
-        about = f"nothing from {source} for {blind_s:.0f} s{{}} {self.after_s:.0f} s: {why}"
-        if blind_s > self.after_s:
-            return Verdict(BLIND, Outcome.BREACH, about.format(" >"))
-        return Verdict(BLIND, Outcome.UNKNOWN, about.format(" ≤"))
+        over = blind_s > self.after_s
+        sign = ">" if over else "≤"
+        text = f"nothing from {source} for {blind_s:.0f} s {sign} {self.after_s:.0f} s: {why}"
+        return Verdict(BLIND, Outcome.BREACH if over else Outcome.UNKNOWN, text)
