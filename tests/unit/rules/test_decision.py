@@ -215,6 +215,18 @@ def test_one_hot_pod_is_replaced_and_a_release_is_rolled_back() -> None:
     assert decided(replace(HOT, pods=("gone",))).reasons_against == ("gone is gone already",)
 
 
+@pytest.mark.req("B4", "R7")
+def test_a_few_of_all_that_are_most_of_a_new_release_are_the_release() -> None:
+    """Three pods of before, and the first one of the new release is hot already."""
+    seen = workload()
+    old = tuple(replace(p, name=f"old-{p.name}", release="before") for p in seen.live_pods)
+    rolling = replace(seen, pods=(*old, seen.live_pods[0]))
+    hot = replace(HOT, of=4)
+    situation = Situation((hot,), rolling, TARGET, (), LIMITS, NOW)
+    assert decide(situation).action is Action.ROLLBACK
+    assert decide(replace(situation, workload=replace(seen, pods=(*old, *seen.live_pods)))).action is Action.REPLACE_POD
+
+
 @pytest.mark.req("R9")
 @pytest.mark.parametrize("trigger", [*MANUAL, "one that nobody knows"])
 def test_a_declared_incident_freezes_and_says_what_is_due(trigger: str) -> None:

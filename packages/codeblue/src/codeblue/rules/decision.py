@@ -1,5 +1,6 @@
 """From verdicts to one decision (B4, R9, R10): what would help, what speaks against it, all of it said."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -91,7 +92,7 @@ def decide(situation: Situation) -> Decision:
         only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches))
         decision = Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
     else:
-        few = dict.fromkeys(p for v in breaches if v.is_of_few for p in v.pods)
+        few = dict.fromkeys(p for v in breaches if _few(v, situation.workload) for p in v.pods)
         pods = tuple(few) if chosen.action is Action.REPLACE_POD else ()
         decision = Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
     return replace(decision, limits=_limits(situation), releases=_releases(situation.choice))
@@ -112,13 +113,30 @@ def decide_declared(trigger: str, at: datetime) -> Decision:
     return Decision(Action.FREEZE, at, reasons, options=(Option(Action.FREEZE, reasons),))
 
 
+def _few(verdict: Verdict, workload: Workload) -> bool:
+    """Whether a breach is about single pods and not about their release (R7).
+
+    In the middle of a rollout a few of all can be most of a new release: then it is the release.
+    """
+    if not verdict.is_of_few:
+        return False
+    releases = {p.name: p.release for p in workload.live_pods}
+    ill = Counter(releases[name] for name in verdict.pods if name in releases)
+    every = Counter(releases.values())
+    return all(2 * count <= every[release] for release, count in ill.items())
+
+
 def _told(verdict: Verdict) -> str:
     return f"{verdict.rule}: {verdict.why}"
 
 
 def _rollback(situation: Situation) -> Option | None:
     """Going back helps against what the release brought: every trigger that is not about single pods."""
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.is_of_few and v.rule not in OURS]
+    about = [
+        v
+        for v in situation.verdicts
+        if v.outcome is Outcome.BREACH and not _few(v, situation.workload) and v.rule not in OURS
+    ]
     if not about:
         return None
     against = (
@@ -146,13 +164,13 @@ def _flags(situation: Situation) -> Option | None:
         return None
     provider = situation.provider
     reasons = (_told(fired), *((_told(provider),) if provider and not provider.ok else ()))
-    breaches = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not v.is_of_few]
+    breaches = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not _few(v, situation.workload)]
     against = tuple(f"more than the AI fails: {_told(v)}" for v in breaches if v.rule not in {AI_FAILURES, *OURS})
     return Option(Action.DISABLE_FLAGS, reasons, against)
 
 
 def _replace(situation: Situation) -> Option | None:
-    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and v.is_of_few]
+    about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and _few(v, situation.workload)]
     if not about:
         return None
     live = {p.name for p in situation.workload.live_pods}
