@@ -211,7 +211,7 @@ def test_one_hot_pod_is_replaced_and_a_release_is_rolled_back() -> None:
     both = decided(HOT, FIRED)
     assert (both.action, both.pods) == (Action.ROLLBACK, ())
     assert {o.action for o in both.options} == {Action.ROLLBACK, Action.REPLACE_POD}
-    assert decided(HOT, pods=1).action is Action.PAGE_ONLY
+    assert decided(HOT, pods=1).action is Action.ROLLBACK, "where it is all of the release, it is the release"
     assert decided(replace(HOT, pods=("gone",))).reasons_against == ("gone is gone already",)
 
 

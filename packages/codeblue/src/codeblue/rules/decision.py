@@ -176,8 +176,6 @@ def _replace(situation: Situation) -> Option | None:
     live = {p.name for p in situation.workload.live_pods}
     gone = [p for v in about for p in v.pods if p not in live]
     against = tuple(f"{pod} is gone already" for pod in gone)
-    if len(live) < 2:
-        against += ("it is the only pod: replacing it would be an outage",)
     return Option(Action.REPLACE_POD, tuple(_told(v) for v in about), against)
 
 
