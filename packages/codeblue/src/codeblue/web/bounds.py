@@ -10,27 +10,36 @@ from codeblue.web.answers import Problem
 #: Of a body that a known sender may send, and of one whose signature is still to be checked.
 ALERTS_BYTES, SIGNED_BYTES = 1024 * 1024, 256 * 1024
 
+#: So much more is read and dropped before the answer: a sender whose connection is closed while it still sends sees a
+#: broken connection in place of the answer, and Alertmanager would try the same again and again.
+DRAINED_BYTES = 6 * 1024 * 1024
+
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body. How long it may take is the business of the connection (`web.server`).
 
     Raises:
-        Problem: 413, before more than the limit was read, whatever length was announced.
+        Problem: 413; no more than the limit is kept, whatever length was announced.
     """
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and (len(announced) > 12 or int(announced) > limit):
+    if announced.isdigit() and (len(announced) > 12 or int(announced) > DRAINED_BYTES):
         raise _too_large(limit)
-    parts, size = [], 0
+    parts, size = list[bytes](), 0
     async for part in request.stream():
         size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+        if size > DRAINED_BYTES:
+            break
+        if size <= limit:
+            parts.append(part)
+        else:
+            parts.clear()
+    if size > limit:
+        raise _too_large(limit)
     return b"".join(parts)
 
 
 def _too_large(limit: int) -> Problem:
-    # the rest is not read: whoever goes on sending it talks to a closed connection
+    # whoever sends more than is drained talks to a closed connection
     return Problem(
         413,
         f"The request is larger than {limit // 1024} KiB. Nothing was recorded.",
