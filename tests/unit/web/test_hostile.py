@@ -57,16 +57,16 @@ def test_ten_megabytes_are_refused_at_the_first_line(target: Served, token: str)
     assert b"connection: close" in answer.lower()
 
 
-def test_ten_megabytes_in_pieces_without_a_length_are_refused_early(target: Served) -> None:
+def test_a_body_in_pieces_without_an_end_is_refused_early(target: Served) -> None:
     with contextlib.closing(target.connect()) as line:
         line.sendall(head("Transfer-Encoding: chunked\r\n"))
         sent = 0
         piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
         with contextlib.suppress(OSError):
-            while sent < 10 * MB:
+            while sent < 64 * MB:
                 line.sendall(piece)
                 sent += 65536
-        assert sent < 10 * MB, "the connection was closed before all of it was sent"
+        assert sent < 64 * MB, "the connection was closed before all of it was sent"
 
 
 def test_many_large_bodies_at_once(target: Served) -> None:

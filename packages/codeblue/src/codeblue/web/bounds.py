@@ -12,7 +12,7 @@ ALERTS_BYTES, SIGNED_BYTES = 1024 * 1024, 256 * 1024
 
 #: So much more is read and dropped before the answer: a sender whose connection is closed while it still sends sees a
 #: broken connection in place of the answer, and Alertmanager would try the same again and again.
-DRAINED_BYTES = 6 * 1024 * 1024
+DRAINED_BYTES = 4 * 1024 * 1024
 
 
 async def read_body(request: Request, limit: int) -> bytes:
