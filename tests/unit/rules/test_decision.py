@@ -224,7 +224,10 @@ def test_a_few_of_all_that_are_most_of_a_new_release_are_the_release() -> None:
     hot = replace(HOT, of=4)
     situation = Situation((hot,), rolling, TARGET, (), LIMITS, NOW)
     assert decide(situation).action is Action.ROLLBACK
-    assert decide(replace(situation, workload=replace(seen, pods=(*old, *seen.live_pods)))).action is Action.REPLACE_POD
+    further = replace(situation, workload=replace(seen, pods=(*old, *seen.live_pods)))
+    assert decide(further).reasons_against[-1].endswith("is not finished: it may be the release")
+    assert decide(replace(further, verdicts=(replace(hot, near=("api-2",)),))).action is Action.ROLLBACK
+    assert decide(replace(situation, workload=seen, verdicts=(HOT,))).action is Action.REPLACE_POD
 
 
 @pytest.mark.req("R9")

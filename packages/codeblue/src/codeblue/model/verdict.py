@@ -19,6 +19,7 @@ class Verdict:
         since_s: when what it measures began to be over its limit, seconds since the epoch; None while it is not. An
             `ok` that has it is on the way to a breach: not yet for long enough.
         pods: of a breach that concerns single pods, which ones.
+        near: pods that are over the limit too, not yet for long enough.
         of: how many pods were looked at, 0 where that does not matter.
         measured: the number that was compared with the limit, in the rule's own unit (a fraction, seconds); None where
             there is none.
@@ -31,6 +32,7 @@ class Verdict:
     since_s: float | None = None
     pods: tuple[str, ...] = ()
     of: int = 0
+    near: tuple[str, ...] = ()
     measured: float | None = None
 
     @property

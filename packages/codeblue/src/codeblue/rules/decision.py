@@ -121,7 +121,7 @@ def _few(verdict: Verdict, workload: Workload) -> bool:
     if not verdict.is_of_few:
         return False
     releases = {p.name: p.release for p in workload.live_pods}
-    ill = Counter(releases[name] for name in verdict.pods if name in releases)
+    ill = Counter(releases[name] for name in (*verdict.pods, *verdict.near) if name in releases)
     every = Counter(releases.values())
     return all(2 * count <= every[release] for release, count in ill.items())
 
@@ -173,9 +173,12 @@ def _replace(situation: Situation) -> Option | None:
     about = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and _few(v, situation.workload)]
     if not about:
         return None
-    live = {p.name for p in situation.workload.live_pods}
+    workload = situation.workload
+    live = {p.name for p in workload.live_pods}
     gone = [p for v in about for p in v.pods if p not in live]
     against = tuple(f"{pod} is gone already" for pod in gone)
+    if any(p.release != workload.template.release for p in workload.live_pods):
+        against += (f"the rollout of {workload.template.label} is not finished: it may be the release",)
     return Option(Action.REPLACE_POD, tuple(_told(v) for v in about), against)
 
 

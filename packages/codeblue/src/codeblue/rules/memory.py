@@ -61,7 +61,8 @@ class MemoryTrigger:
         if not full:
             return Verdict(self.rule, Outcome.OK, why, since_s=since_s)
         pods = tuple(memory.pod for memory in full)
-        return Verdict(self.rule, Outcome.BREACH, why, since_s=since_s, pods=pods, of=seen.pods)
+        near = tuple(memory.pod for memory in hot if memory.pod not in pods)
+        return Verdict(self.rule, Outcome.BREACH, why, since_s=since_s, pods=pods, of=seen.pods, near=near)
 
     def _told(self, hot: list[PodMemory], of: int) -> str:
         each = named([f"{memory.pod} {self._use(memory)}" for memory in hot])
