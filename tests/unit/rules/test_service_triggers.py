@@ -335,9 +335,10 @@ def test_pods_get_hot_at_their_own_time() -> None:
     pods = Pods()
     pods.use(200, 0.99, 0.5)
     [*_, first] = pods.use(110, 0.99, 0.99)
-    assert first.pods == ("api-0",)
+    assert (first.pods, first.near) == (("api-0",), ("api-1",)), "the second is over the limit too, for less long"
+    assert first.why.endswith("; not yet for so long: api-1"), "the decision counts it, so its reason says so"
     [*_, both] = pods.use(200, 0.99, 0.99)
-    assert both.pods == ("api-0", "api-1")
+    assert (both.pods, both.near) == (("api-0", "api-1"), ())
     assert both.since_s == START_S + 10
 
 

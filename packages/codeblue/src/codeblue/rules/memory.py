@@ -62,6 +62,8 @@ class MemoryTrigger:
             return Verdict(self.rule, Outcome.OK, why, since_s=since_s)
         pods = tuple(memory.pod for memory in full)
         near = tuple(memory.pod for memory in hot if memory.pod not in pods)
+        if near:
+            why = f"{why}; not yet for so long: {named(near)}"
         return Verdict(self.rule, Outcome.BREACH, why, since_s=since_s, pods=pods, of=seen.pods, near=near)
 
     def _told(self, hot: list[PodMemory], of: int) -> str:
