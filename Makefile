@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 RESULTS ?= .cache/results
 PYTEST_ARGS ?=
 TESTS ?= tests
+PARALLEL ?= -n 3 --dist loadscope
 LOCK_ARGS ?=
 MUTANTS ?=
 
@@ -41,11 +42,18 @@ check: venv ## lint, types (of all but the tests), layers, shell scripts
 	$(BIN)/lint-imports --no-logo
 	git ls-files -z tools testbed .ci | xargs -0 grep -lZE '^#!.*(ba)?sh' | xargs -0 shellcheck
 
-.PHONY: test
-test: venv ## all tests that need no cluster
+.PHONY: test-servers
+test-servers:
 	@tools/packages libfaketime postgresql prometheus prometheus-alertmanager redis-server shellcheck
 	@testbed/mongodb/build >/dev/null
-	$(BIN)/pytest $(TESTS) --ignore tests/cluster -n 2 --dist loadscope --durations 10 $(PYTEST_ARGS)
+
+.PHONY: test
+test: venv test-servers ## the tests that need no cluster, but for the slow ones
+	$(BIN)/pytest $(TESTS) --ignore tests/cluster -m "not slow" $(PARALLEL) --durations 10 $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: venv test-servers ## those that wait, kill or replay for many seconds: pager, demo, watchdog, interrupted runs
+	$(BIN)/pytest $(TESTS) --ignore tests/cluster -m slow $(PARALLEL) --durations 10 $(PYTEST_ARGS)
 
 .PHONY: test-cluster
 test-cluster: venv ## the tests against a real Kubernetes: the testbed's own (root), or KUBECONFIG's test context

@@ -120,6 +120,7 @@ async def test_errors_show_in_their_share_however_much_is_probed(prober: HttpPro
     assert 0.15 < errors / requests < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.req("R6")
 @pytest.mark.defect("D18")
 async def test_slowness_shows_above_thirty_seconds(prober: HttpProber, launch) -> None:
@@ -136,6 +137,7 @@ async def test_slowness_shows_above_thirty_seconds(prober: HttpProber, launch) -
     assert (grown[30.0], grown[45.0], grown[math.inf]) == (0, 4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.req("R7")
 async def test_memory_shows_against_its_limit(prober: HttpProber, launch, until) -> None:
     service = launch()

@@ -14,6 +14,8 @@ from tests.unit.cli.terminal import started
 
 from codeblue.engine.state import StateDirectory
 
+pytestmark = pytest.mark.slow
+
 PROFILE = """\
 version: 1
 service: {service}

@@ -14,6 +14,8 @@ from tests.unit.cli.terminal import started
 from codeblue.adapters.local.proc import kill_marked, marked
 from codeblue.cli.demo import GOOD, MARKER_FILE, Place, retold
 
+pytestmark = pytest.mark.slow
+
 
 def everything(path: Path) -> dict[str, bytes | str]:
     """All files below a path, and where its links lead."""

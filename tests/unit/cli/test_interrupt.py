@@ -13,6 +13,8 @@ from tests.process import until
 from tests.unit.cli.program import CODEBLUE, Home, environment
 from tests.unit.cli.terminal import Started, started, terminal
 
+pytestmark = pytest.mark.slow
+
 PROFILE = """\
 version: 1
 service: api

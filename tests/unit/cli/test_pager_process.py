@@ -1,21 +1,32 @@
-"""The real daemon, killed at every crash point of the pager while its clock jumps; counted in the inbox (R3, B3)."""
+"""The real daemon under a clock that jumps: killed at every crash point of its pager, and while PagerDuty is down.
+
+Who was paged and when is read from the request logs of the providers' emulators (R3, B3).
+"""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.contract.local_machine import Machine, machine
 from tests.process import Process, until
 from tests.unit.cli.program import CODEBLUE, Home, environment
-from tests.unit.cli.test_paging import CONTACTS, ME, declared
+from tests.unit.cli.test_paging import CONTACTS, ME, declared, inbox
+from tests.unit.profile.valid import PEOPLE
 
 from codeblue.record.pages import fold_pages
+from codeblue.testing.emulators.base import Fail
+from codeblue.testing.emulators.pagerduty import PagerDuty
+from codeblue.testing.emulators.slack import Slack
+
+pytestmark = pytest.mark.slow
 
 L2_S, L3_S = 8.0, 18.0
+#: For so long a channel is tried before the next one.
+GIVE_UP_S = 2.0
 #: A start of the daemon on a busy machine, and the lease of the killed one taken over.
 RESTART_S = 9.0
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -27,9 +38,14 @@ health: {{{{interval: 1s, timeout: 500ms}}}}
 verify: {{{{stable_for: 1h}}}}
 state: {{{{directory: ./state}}}}
 report: {{{{directory: ./incidents}}}}
-pages: {{{{inbox: ./pages}}}}
-escalation: {{{{repeat: 0s, l2: {{{{after: {L2_S:g}s}}}}, l3: {{{{after: {L3_S:g}s}}}}}}}}
+escalation: {{{{repeat: 0s, give_up: {GIVE_UP_S:g}s, l2: {{{{after: {L2_S:g}s}}}}, l3: {{{{after: {L3_S:g}s}}}}}}}}
 """
+INBOX = "pages: {inbox: ./pages}\n"
+#: A routing key for each role, so that PagerDuty's log says who was paged.
+KEYS = {role: f"{n:032x}" for n, role in enumerate(PEOPLE)}
+TOKEN = "xoxb-1-2-three"
+LADDER = [("L1", "on_call"), ("L2", "ai_team"), ("L2", "devops_lead"), ("L3", "clinical_director"), ("L3", "cto")]
+AFTER_S = {"L1": 0.0, "L2": L2_S, "L3": L3_S}
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +57,66 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def home(local: Machine, tmp_path: Path) -> Home:
-    return Home(tmp_path, PROFILE.format(directory=local.directory) + CONTACTS)
+    """Pages go to a directory."""
+    return Home(tmp_path, PROFILE.format(directory=local.directory) + CONTACTS + INBOX)
+
+
+class Providers:
+    """PagerDuty first, then Slack: emulators with a log of every request."""
+
+    def __init__(self, pagerduty: PagerDuty, slack: Slack) -> None:
+        self.pagerduty, self.slack = pagerduty, slack
+        self.environment = {f"PD_{role.upper()}": key for role, key in KEYS.items()} | {"SLACK": TOKEN}
+
+    @property
+    def pages(self) -> str:
+        """The section of the profile."""
+        keys = ", ".join(f"{role}: {{env: PD_{role.upper()}}}" for role in KEYS)
+        return (
+            "pages:\n"
+            f"  pagerduty: {{api: '{self.pagerduty.url}', roles: {{{keys}}}}}\n"
+            f"  slack: {{api: '{self.slack.api}', token: {{env: SLACK}}, channel: C0PAGES77}}\n"
+        )
+
+    def called(self) -> list[tuple[str, str, float]]:
+        """Level and role of each page that PagerDuty took, and when it came by the kernel's own clock.
+
+        A second event with the key of an open incident is no second page: PagerDuty calls nobody for it.
+        """
+        role_of = {key: role for role, key in KEYS.items()}
+        first: dict[tuple[str, str], tuple[str, str, float]] = {}
+        for request in self.pagerduty.requests("POST"):
+            event = request.json()
+            if request.done and event["event_action"] == "trigger":
+                level, role = event["payload"]["group"], role_of[event["routing_key"]]
+                first.setdefault((event["routing_key"], event["dedup_key"]), (level, role, request.at_s))
+        assert len(first) == len(self.pagerduty.alerts)
+        return sorted(first.values())
+
+    def posted(self) -> list[tuple[str, str, float]]:
+        """The same of Slack, where every message that was taken is one."""
+        taken = [r for r in self.slack.requests("POST", "/api/chat.postMessage") if r.done]
+        heads = [r.json()["blocks"][0]["text"]["text"].split(" · ") for r in taken]
+        return sorted((level, role, r.at_s) for (_, level, role), r in zip(heads, taken, strict=True))
+
+
+@pytest.fixture
+def providers() -> Iterator[Providers]:
+    with PagerDuty(tuple(KEYS.values())) as pagerduty, Slack(TOKEN, ("C0PAGES77",)) as slack:
+        yield Providers(pagerduty, slack)
+
+
+@pytest.fixture
+def ward(local: Machine, tmp_path: Path, providers: Providers) -> Home:
+    """Pages go to the providers."""
+    return Home(tmp_path, PROFILE.format(directory=local.directory) + CONTACTS + providers.pages)
 
 
 class Daemon:
     """`codeblue serve` under a clock that a test moves; started anew when it was killed."""
 
-    def __init__(self, home: Home) -> None:
-        self._home, self._offset = home, home.path / "offset"
+    def __init__(self, home: Home, secrets: dict[str, str] | None = None) -> None:
+        self._home, self._offset, self._secrets = home, home.path / "offset", secrets or {}
         self.process: Process | None = None
         self.jump("+0")
 
@@ -68,7 +136,7 @@ class Daemon:
             "CODEBLUE_KILL_AT": kill_at,
         }
         self.close()
-        env = environment(self._home.path) | faked
+        env = environment(self._home.path) | faked | self._secrets
         self.process = Process([str(CODEBLUE), "serve"], env, cwd=self._home.path)
         until("acting", lambda: "acting on" in self.process.output or self.process.popen.poll() is not None)  # type: ignore[union-attr]
         assert "acting on" in self.process.output
@@ -86,60 +154,86 @@ class Daemon:
 
 @pytest.fixture
 def daemon(home: Home) -> Iterator[Daemon]:
+    with _daemon(home) as made:
+        yield made
+
+
+@pytest.fixture
+def paging_daemon(ward: Home, providers: Providers) -> Iterator[Daemon]:
+    with _daemon(ward, providers.environment) as made:
+        yield made
+
+
+@contextmanager
+def _daemon(home: Home, secrets: dict[str, str] | None = None) -> Iterator[Daemon]:
     if LIBRARY is None:
         pytest.fail("libfaketime is missing: apt-get install libfaketime (make test does)")
-    made = Daemon(home)
+    made = Daemon(home, secrets)
     yield made
     made.close()
 
 
-def paged(home: Home) -> list[tuple[dict[str, str], float]]:
-    """The pages, and when each came by the kernel's own clock, which nothing fakes."""
-    files = sorted((home.path / "pages").glob("*.json"), key=lambda f: f.stat().st_mtime_ns)
-    return [(json.loads(f.read_text()), f.stat().st_mtime) for f in files]
+def all_delivered(home: Home, document: dict[str, object]) -> bool:
+    record = home.record()
+    try:
+        calls = fold_pages(record.read())[str(document["incident"])].calls
+    finally:
+        record.close()
+    return len(calls) == len(LADDER) and all(c.delivered for c in calls)
 
 
 @pytest.mark.req("R3", "B3")
+@pytest.mark.done("4.5")
 @pytest.mark.parametrize("point", ["due", "intended", "sent", "delivered"])
 def test_killed_at_every_point_under_a_clock_that_jumps_each_level_is_paged_once(
-    home: Home, daemon: Daemon, point: str
+    ward: Home, providers: Providers, paging_daemon: Daemon, point: str
 ) -> None:
+    daemon = paging_daemon
     daemon.start(f"L2.page.{point}")
     begun = time.time()
-    document = declared(home, "other", "--impact", "outage")
+    document = declared(ward, "other", "--impact", "outage", env=providers.environment)
     assert document["paged_by"] == "daemon"
     daemon.jump("+2h")
     daemon.killed()
     daemon.start(f"L3.page.{point}")
     daemon.jump("-2h")
     daemon.killed()
-    daemon.start()
-    until("all pages", lambda: len(paged(home)) == 5, 60)
-    until("their outcome", lambda: all(c.delivered for c in calls(home, document)) and len(calls(home, document)) == 5)
+    running = daemon.start()
+    until("all pages", lambda: len(providers.called()) == len(LADDER), 60)
+    until("their outcome", lambda: all_delivered(ward, document))
 
-    who = sorted((p["level"], p["role"]) for p, _ in paged(home))
-    assert who == [
-        ("L1", "on_call"),
-        ("L2", "ai_team"),
-        ("L2", "devops_lead"),
-        ("L3", "clinical_director"),
-        ("L3", "cto"),
-    ]
-    assert len({p["key"] for p, _ in paged(home)}) == 5
-    for page, at in paged(home):
-        start = {"L1": 0.0, "L2": L2_S, "L3": L3_S}[page["level"]]
-        late = 3.0 if page["level"] == "L1" else 1.5 + RESTART_S
-        assert start <= at - begun + 0.1 <= start + late + 2.0, (page["level"], at - begun)
-    assert daemon.process is not None
-    assert daemon.process.stop() == 0
+    assert [(level, role) for level, role, _ in providers.called()] == LADDER
+    assert providers.posted() == []
+    for level, _, at in providers.called():
+        late = 3.0 if level == "L1" else 1.5 + RESTART_S
+        assert AFTER_S[level] <= at - begun + 0.1 <= AFTER_S[level] + late + 2.0, (level, at - begun)
+    assert running.stop() == 0
 
 
-def calls(home: Home, document: dict[str, object]):  # type: ignore[no-untyped-def]
-    record = home.record()
-    try:
-        return fold_pages(record.read())[str(document["incident"])].calls
-    finally:
-        record.close()
+@pytest.mark.req("R2", "R3", "B3")
+@pytest.mark.done("4.5")
+@pytest.mark.parametrize("how", [Fail.DOWN, Fail.STATUS])
+def test_while_pagerduty_is_down_slack_has_the_level_at_its_time_and_nobody_is_paged_twice(
+    ward: Home, providers: Providers, paging_daemon: Daemon, how: Fail
+) -> None:
+    running = paging_daemon.start()
+    begun = time.time()
+    document = declared(ward, "other", "--impact", "outage", env=providers.environment)
+    until("L1", lambda: len(providers.called()) == 1)
+    providers.pagerduty.fails(how)
+    paging_daemon.jump("-2h")
+    until("L2 at Slack", lambda: len(providers.posted()) == 2, 60)
+    providers.pagerduty.recovers()
+    paging_daemon.jump("+2h")
+    until("L3", lambda: len(providers.called()) == 3, 60)
+    until("their outcome", lambda: all_delivered(ward, document))
+    assert running.stop() == 0
+
+    assert [(level, role) for level, role, _ in providers.called()] == [LADDER[0], *LADDER[3:]]
+    assert [(level, role) for level, role, _ in providers.posted()] == LADDER[1:3]
+    for level, _, at in (*providers.called(), *providers.posted()):
+        late = GIVE_UP_S if level == "L2" else 0.0
+        assert AFTER_S[level] <= at - begun + 0.1 <= AFTER_S[level] + late + 3.0, (level, at - begun)
 
 
 @pytest.mark.req("R2", "R3")
@@ -148,7 +242,7 @@ def test_beside_a_daemon_commands_are_events_that_it_takes_up(home: Home, daemon
     document = declared(home, "patient-safety")
     assert (document["paged_by"], document["not_reached"]) == ("daemon", [])
     id_ = str(document["incident"])
-    assert sorted((p["level"], p["role"]) for p, _ in paged(home)) == [
+    assert inbox(home) == [
         ("L1", "on_call"),
         ("L4", "ceo"),
         ("L4", "cmo"),
@@ -162,7 +256,7 @@ def test_beside_a_daemon_commands_are_events_that_it_takes_up(home: Home, daemon
     assert (answer.code, answer.document["not_reached"], answer.document["paged_by"]) == (0, [], "daemon")
     assert home.run("incident", "mitigate", id_, "--reason", "over").code == 0
     until("the end at the channel", lambda: list((home.path / "pages").glob("*.over")))
-    assert len(paged(home)) == 9
+    assert len(inbox(home)) == 9
     assert f"acknowledged (L4) by {ME}" in home.run("incident", "list").out
     assert running.stop() == 0
     assert "pager: incident" in running.output

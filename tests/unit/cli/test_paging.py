@@ -30,8 +30,11 @@ def inbox(home: Home) -> list[tuple[str, str]]:
     return sorted((p["level"], p["role"]) for p in read_inbox(home.path / "pages"))
 
 
-def declared(home: Home, trigger: str, *more: str, code: int = 0) -> dict[str, object]:
-    answer = home.run("incident", "declare", "--trigger", trigger, "--reason", "seen on the ward", "--json", *more)
+def declared(
+    home: Home, trigger: str, *more: str, code: int = 0, env: dict[str, str] | None = None
+) -> dict[str, object]:
+    said = ("--trigger", trigger, "--reason", "seen on the ward", "--json", *more)
+    answer = home.run("incident", "declare", *said, env=env)
     assert answer.code == code, answer
     return answer.document
 

@@ -12,6 +12,8 @@ from tests.process import until
 from tests.unit.cli.program import LIMIT_S, Home
 from tests.unit.cli.terminal import Started, started
 
+pytestmark = pytest.mark.slow
+
 PROFILE = """\
 version: 1
 service: api

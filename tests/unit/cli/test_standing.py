@@ -18,6 +18,8 @@ from codeblue.adapters.record.postgres import PostgresRecord
 from codeblue.model.event import Draft
 from codeblue.model.secret import Secret
 
+pytestmark = pytest.mark.slow
+
 INPUTS = {
     "origin_label": "2.0 (sha256:bb)",
     "target_label": "1.0 (sha256:aa)",

@@ -19,6 +19,8 @@ from codeblue.model.event import Draft
 from codeblue.model.secret import Secret
 from codeblue.profile.load import load_text
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "state: {directory: ./state, database: {env: CODEBLUE_TEST_DATABASE}}"
 EVERY_VERB = (
     ("status",),

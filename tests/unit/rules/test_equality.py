@@ -17,6 +17,8 @@ from codeblue.rules.prometheus import alert_rules, metrics_of
 from codeblue.rules.replay import replay
 from codeblue.rules.rule_tests import AlertTest, Group
 
+pytestmark = pytest.mark.slow
+
 DOC = Path(__file__).parents[3] / "docs/triggers.md"
 PROFILE = "version: 1\nservice: api\nplatform: {kind: local, directory: ./local}\n"
 TIGHT = (

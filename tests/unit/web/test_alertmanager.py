@@ -14,6 +14,8 @@ from tests.process import Process, until
 from tests.unit.web.daemon import Served
 from tests.unit.web.desk import TOKEN
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 route: {{receiver: codeblue, group_by: ['...'], group_wait: 10ms, group_interval: 1s, repeat_interval: 1s}}
 receivers:

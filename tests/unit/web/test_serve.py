@@ -3,12 +3,15 @@
 import signal
 from pathlib import Path
 
+import pytest
 from tests.contract.local_machine import Machine
 from tests.postgres import Postgres, postgres
 from tests.process import until
 from tests.unit.cli.program import Home, run
 from tests.unit.web.daemon import PROFILE, Served
 from tests.unit.web.desk import STATUS_TOKEN, TOKEN, alert, message
+
+pytestmark = pytest.mark.slow
 
 __all__ = ["postgres"]
 

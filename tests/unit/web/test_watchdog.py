@@ -20,6 +20,8 @@ from codeblue.testing.clock import VirtualClock
 from codeblue.watch.pulse import Heart
 from codeblue.watch.watchdog import Watchdog
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def outside() -> Iterator[Outside]:
