@@ -5,14 +5,14 @@ record the outcome. The record is the queue and the memory: a kill at any point 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from codeblue.engine.crashpoint import crashpoint
 from codeblue.model.errors import CodeBlueError, LeaseLost, Temporary, Unreachable
 from codeblue.model.event import Draft, Event
-from codeblue.model.incident import Level, Role, Severity
+from codeblue.model.incident import Level, Role
 from codeblue.model.page import Delivery, Fate, Page
 from codeblue.model.secret import masked
 from codeblue.ports.channel import Channel
@@ -37,7 +37,8 @@ from codeblue.record.pages import (
 )
 from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, next_step
 from codeblue.rules.escalation import Call, Due, Situation, acknowledged, due, ladder_of, next_level, situation_of
-from codeblue.rules.severity import MANUAL, plan_of, severity_named, trigger_name
+from codeblue.rules.paging import PageFacts, page_key, page_of
+from codeblue.rules.severity import plan_of, severity_named
 
 ACTOR = "pager"
 #: How often the loop looks; the daemon's pace.
@@ -52,18 +53,6 @@ STALE_S = 3600.0
 SETTLE_AGAIN_S = 5.0
 #: Turns that a send gets before the cycle says what it did; one that takes longer goes on by itself.
 _TURNS = 5
-
-#: The watch's triggers in words that may leave: a page carries no text of the service (B9).
-_WORDS: Mapping[str, str] = {
-    "health": "the health check fails",
-    "error_rate": "too many errors",
-    "latency": "answers are too slow",
-    "memory": "memory is running out",
-    "ai": "AI calls fail",
-    "alert": "an alert of the monitoring",
-    "signals": "the metrics cannot be read",
-    "inhibition": "triggers were inhibited for longer than was said",
-}
 
 
 @dataclass
@@ -318,7 +307,7 @@ class Pager:
             elapsed_s=self._elapsed(case.paging),
         )
         _crash(call, "intended")
-        page = self._page(id_, case, call, channel.name, head=f"{intent.seq}:{intent.hash}")
+        page = self._page(id_, case, call, channel.name, f"{intent.seq}:{intent.hash}")
         try:
             async with asyncio.timeout(SEND_S):
                 delivery = await channel.send(page)
@@ -375,54 +364,10 @@ class Pager:
         return of_level or of_severity or configured(self.profile.pages) or tuple(self._by_name)
 
     def _page(self, id_: str, case: _Case, call: Call, channel: str, head: str = "") -> Page:
-        """What the person is told: typed facts only (B9)."""
-        incident, paging = case.incident, case.paging
-        if paging is None:
+        if case.paging is None:
             raise RuntimeError("a page has a case")
-        severity = severity_named(incident.severity) if incident is not None else Severity.SEV4
-        asked = next((r for r in paging.requested if r.seq == call.cycle and r.level == call.level), None)
-        if asked is not None:
-            summary, step = asked.summary, asked.next_step
-        else:
-            summary, step = self._summary(incident, paging, call), _next_step(id_, incident, paging, call)
-        return Page(
-            key=f"codeblue:{id_}:{call.level}:{call.cycle}:{call.role.value}:{channel}",
-            incident=id_,
-            level=call.level,
-            cycle=call.cycle,
-            role=call.role,
-            severity=severity,
-            summary=summary[:200],
-            details=tuple(self._details(incident, paging, call)),
-            next_step=step,
-            head=head,
-        )
-
-    def _summary(self, incident: IncidentView | None, paging: PagingView, call: Call) -> str:
-        severity = incident.severity if incident else ""
-        told = "for your information" if call.level == NOTICE else f"level {call.level}"
-        again = f", page {call.cycle + 1}" if call.level != NOTICE and call.cycle else ""
-        minutes = int(self._elapsed(paging) // 60)
-        return f"{severity} {self.profile.service}: {_means(incident)}; {told}{again}, open for {minutes} min"
-
-    def _details(self, incident: IncidentView | None, paging: PagingView, call: Call) -> list[tuple[str, str]]:
-        facts = [("service", self.profile.service), ("level", call.level)]
-        if incident is None:
-            return facts
-        facts += [
-            ("severity", incident.severity),
-            ("trigger", _means(incident)),
-            ("opened", f"{incident.opened:%Y-%m-%d %H:%M:%S} UTC"),
-        ]
-        action = (incident.decision or {}).get("action")
-        if isinstance(action, str):
-            facts.append(("decision", action))
-        if paging.waiting:
-            facts += [("run", paging.waiting[-1].run), ("plan digest", paging.waiting[-1].digest)]
-        elif incident.runs:
-            facts.append(("run", incident.runs[-1]))
-        last = paging.acks[-1:]
-        return facts + [("acknowledged", f"{ack.level} at {ack.at:%H:%M:%S} UTC") for ack in last]
+        facts = PageFacts(id_, self.profile.service, case.incident, case.paging, self._elapsed(case.paging))
+        return page_of(facts, call, channel, head)
 
     def _to_settle(self, case: _Case) -> list[tuple[str, bool, int]]:
         """What the channels were not told yet: that it is over, else the latest acknowledgement."""
@@ -486,7 +431,7 @@ class Pager:
         if key is not None:
             id_, level, cycle, role = key
             call = Call(level, cycle, Role(role))
-            self._outcome(id_, _key(id_, call, channel), call, Delivery(Fate.UNKNOWN, why=why))
+            self._outcome(id_, page_key(id_, call, channel), call, Delivery(Fate.UNKNOWN, why=why))
         return []
 
     def _event(self, id_: str, kind: str, **data: object) -> Event:
@@ -510,29 +455,8 @@ async def until_quiet(pager: Pager, *, limit_s: float) -> None:
         await pager.cycle()
 
 
-def _key(id_: str, call: Call, channel: str) -> str:
-    return f"codeblue:{id_}:{call.level}:{call.cycle}:{call.role.value}:{channel}"
-
-
 def _named(call: Call) -> dict[str, object]:
     return {"level": call.level, "cycle": call.cycle, "role": call.role.value}
-
-
-def _means(incident: IncidentView | None) -> str:
-    if incident is None:
-        return ""
-    manual = MANUAL.get(incident.trigger)
-    return manual.means if manual else _WORDS.get(trigger_name(incident.trigger), "an incident")
-
-
-def _next_step(id_: str, incident: IncidentView | None, paging: PagingView, call: Call) -> str:
-    if paging.waiting:
-        return f"codeblue run approve {paging.waiting[-1].run}"
-    if call.level == NOTICE:
-        return f"codeblue incident show {id_}"
-    manual = MANUAL.get(incident.trigger) if incident else None
-    then = f", then {manual.next_step}" if manual else ""
-    return f"codeblue incident ack {id_}{then}"
 
 
 def _line(text: str) -> str:
