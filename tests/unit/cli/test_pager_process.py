@@ -27,6 +27,8 @@ pytestmark = pytest.mark.slow
 L2_S, L3_S = 8.0, 18.0
 #: For so long a channel is tried before the next one.
 GIVE_UP_S = 2.0
+#: What a tick may be late by on a machine that runs other tests as well.
+BUSY_S = 4.0
 #: A start of the daemon on a busy machine, and the lease of the killed one taken over.
 RESTART_S = 9.0
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -232,8 +234,8 @@ def test_while_pagerduty_is_down_slack_has_the_level_at_its_time_and_nobody_is_p
     assert [(level, role) for level, role, _ in providers.called()] == [LADDER[0], *LADDER[3:]]
     assert [(level, role) for level, role, _ in providers.posted()] == LADDER[1:3]
     for level, _, at in (*providers.called(), *providers.posted()):
-        late = GIVE_UP_S if level == "L2" else 0.0
-        assert AFTER_S[level] <= at - begun + 0.1 <= AFTER_S[level] + late + 3.0, (level, at - begun)
+        late = 1.5 + BUSY_S + (GIVE_UP_S if level == "L2" else 0.0)
+        assert AFTER_S[level] <= at - begun + 0.1 <= AFTER_S[level] + late, (level, at - begun)
 
 
 @pytest.mark.req("R2", "R3")
