@@ -62,9 +62,9 @@ test-cluster: venv ## the tests against a real Kubernetes: the testbed's own (ro
 	$(BIN)/pytest tests/cluster --durations 15 $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: venv ## the crash test with 100 random instants instead of 15, on the testbed's cluster
+soak: venv ## on the testbed's cluster: 100 random instants of the crash test, and a Prometheus that is dead for 10 minutes
 	@testbed/kubernetes/up && testbed/kubernetes/image
-	$(BIN)/pytest tests/cluster -k instants --instants 100 $(PYTEST_ARGS)
+	$(BIN)/pytest tests/cluster -k "instants or prometheus_that_dies" --instants 100 --whole-times $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: venv ## rollback (on the test cluster), start-up and triggers as ratios against peers in the same run
