@@ -16,9 +16,7 @@ __all__ = ["postgres"]
 
 def pytest_addoption(parser):
     parser.addoption("--instants", type=int, default=15, help="random instants of the crash test (make soak: 100)")
-    parser.addoption(
-        "--whole-times", action="store_true", help="the document's times, not shorter ones (make soak)"
-    )
+    parser.addoption("--whole-times", action="store_true", help="the document's times, not shorter ones (make soak)")
 
 
 @pytest.fixture(scope="session")
