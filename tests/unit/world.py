@@ -1,7 +1,7 @@
 """A whole world in memory on virtual time: the protected workload, its record, and runs that are executed in place."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from tests.unit.profile.faults import LOCAL
@@ -19,6 +19,7 @@ from codeblue.runbooks.step import World
 from codeblue.testing.clock import VirtualClock
 from codeblue.testing.memory import MemoryLease, MemoryPlatform
 from codeblue.testing.memory_cluster import Behaviour, MemoryCluster, memory_template
+from codeblue.testing.memory_flags import MemoryFlagStore
 from codeblue.testing.memory_prober import MemoryProber
 from codeblue.testing.memory_record import MemoryRecord, MemoryReports
 from codeblue.testing.memory_signals import MemorySignals
@@ -37,8 +38,8 @@ class ScriptedCommands:
     def offers(self, name: str) -> bool:
         return name in self.results or name in self.outputs
 
-    async def run(self, name: str, *, timeout_s: float) -> CommandResult:
-        self.ran.append(name)
+    async def run(self, name: str, *, timeout_s: float, values: Mapping[str, str] | None = None) -> CommandResult:
+        self.ran.append(" ".join((name, *(values or {}).values())))
         return CommandResult(name, *self.results[name])
 
     async def everywhere(self, name: str, *, timeout_s: float) -> Sequence[CommandResult]:
@@ -62,9 +63,9 @@ class Lab:
         self.record = MemoryRecord(self.clock)
         self.lease = MemoryLease(self.cluster)
         self.profile = load_text(LOCAL + profile)
-        self.world = World(
-            self.platform, self.prober, self.signals, self.commands, self.record, self.reports, self.clock, self.profile
-        )
+        self.flags = MemoryFlagStore(self.clock, self.profile.flags)
+        ports = (self.platform, self.prober, self.signals, self.commands, self.record, self.reports, self.clock)
+        self.world = World(*ports, self.profile, self.flags if self.profile.flags else None)
         self.held: Fence | None = None
         self.runs = Runs(self.record, self.world, self.fence)
 

@@ -35,8 +35,14 @@ known_good: {soak: 60s}
 GOOD_FLAGS = {"ai_enabled": {"value": True}, "rollout": {"value": 50}}
 
 
-def processes(*flags: dict[str, object]) -> bytes:
-    return json.dumps({"processes": [{"pod": "api-1", "pid": n, "flags": f} for n, f in enumerate(flags, 1)]}).encode()
+def processes(*flags: dict[str, object]) -> Callable[[Place], bytes]:
+    """What each pod says of its own processes."""
+
+    def body(place: Place) -> bytes:
+        pod = place.name.removeprefix("pod/")
+        return json.dumps({"processes": [{"pod": pod, "pid": n, "flags": f} for n, f in enumerate(flags, 1)]}).encode()
+
+    return body
 
 
 def metrics(lab: Lab, failing: float = 0.0) -> Callable[[Place], bytes]:
@@ -95,7 +101,7 @@ async def test_a_healthy_service_passes_every_check(lab: Lab) -> None:
         "memory",
         "stable",
     ]
-    assert run.step("flags").why == "2 flags as expected in 6 processes"
+    assert run.step("flags").why == "2 values as expected in 6 processes"
     assert run.step("latency").why == "p95 of 20 requests is 5 ms ≤ 200 ms"
     assert run.step("memory").why.endswith("uses 25% of its limit ≤ 90%")
     assert run.step("error-rate").why.endswith("= 0.0% ≤ 5%")
@@ -146,8 +152,8 @@ async def test_a_command_that_fails_or_does_not_end_fails_it(lab: Lab, name: str
     [
         (processes(GOOD_FLAGS, {**GOOD_FLAGS, "ai_enabled": {"value": False}}), "process 2: ai_enabled is false"),
         (processes({**GOOD_FLAGS, "rollout": {"value": 49}}), "process 1: rollout is 49, expected 50"),
-        (processes({**GOOD_FLAGS, "ai_enabled": {"value": 1}}), "ai_enabled is 1, expected True"),
-        (processes({**GOOD_FLAGS, "ai_enabled": {"value": "true"}}), 'ai_enabled is "true", expected True'),
+        (processes({**GOOD_FLAGS, "ai_enabled": {"value": 1}}), "ai_enabled is 1, expected true"),
+        (processes({**GOOD_FLAGS, "ai_enabled": {"value": "true"}}), 'ai_enabled is "true", expected true'),
         (processes({"ai_enabled": {"value": True}}), "does not report rollout"),
         (processes({**GOOD_FLAGS, "rollout": {"value": None}}), "does not report rollout"),
         (processes(), "reports no process"),

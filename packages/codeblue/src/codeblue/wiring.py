@@ -16,6 +16,7 @@ from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
 from codeblue.ports.dead_man import DeadMan
+from codeblue.ports.flags import FlagStore
 from codeblue.ports.lease import Lease
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
@@ -51,6 +52,8 @@ class App:
         await self.world.signals.close()
         await self.world.prober.close()
         await self.world.platform.close()
+        if self.world.flags is not None:
+            await self.world.flags.close()
         self.record.close()
 
 
@@ -72,7 +75,8 @@ def open_app(profile: "Profile") -> App:
     platform, prober, commands, lease = _platform(profile, clock)
     reports = ReportDirectory(profile.report.directory)
     signals = _signals(profile, platform, prober, clock)
-    world = World(platform, prober, signals, commands, record, reports, clock, profile)
+    flags = _flags(profile, commands, clock)
+    world = World(platform, prober, signals, commands, record, reports, clock, profile, flags)
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
 
@@ -305,6 +309,15 @@ def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Pro
     lease = LocalLease(at.directory, clock, duration_s=profile.lease.duration)
     prober = HttpProber(profile.health.version_field or "")
     return platform, prober, commands, lease
+
+
+def _flags(profile: "Profile", commands: Commands, clock: Clock) -> FlagStore | None:
+    """Where the feature flags are; None where the profile does not say."""
+    if {"flags_status", "flags_set"} <= set(profile.contract.commands):
+        from codeblue.adapters.flags.commands import CommandFlags
+
+        return CommandFlags(commands, clock)
+    return None
 
 
 def open_queries(profile: "Profile") -> Queries | None:

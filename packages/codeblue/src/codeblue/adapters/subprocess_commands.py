@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeblue.model.health import Outcome
-from codeblue.ports.commands import OUTPUT_LIMIT, CommandResult
+from codeblue.ports.commands import OUTPUT_LIMIT, CommandResult, filled
 
 
 class SubprocessCommands:
@@ -19,14 +19,13 @@ class SubprocessCommands:
     def offers(self, name: str) -> bool:
         return name in self._commands
 
-    async def run(self, name: str, *, timeout_s: float) -> CommandResult:
-        return await self._run(name, timeout_s, asyncio.subprocess.DEVNULL)
+    async def run(self, name: str, *, timeout_s: float, values: Mapping[str, str] | None = None) -> CommandResult:
+        return await self._run(name, filled(self._commands[name], values), timeout_s, asyncio.subprocess.DEVNULL)
 
     async def everywhere(self, name: str, *, timeout_s: float) -> Sequence[CommandResult]:
-        return [await self._run(name, timeout_s, asyncio.subprocess.PIPE)]
+        return [await self._run(name, self._commands[name], timeout_s, asyncio.subprocess.PIPE)]
 
-    async def _run(self, name: str, timeout_s: float, stdout: int) -> CommandResult:
-        argv = self._commands[name]
+    async def _run(self, name: str, argv: Sequence[str], timeout_s: float, stdout: int) -> CommandResult:
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,

@@ -18,6 +18,7 @@ VERBS = {
     "serve": ("codeblue.cli.serve:serve", "Watch the service, decide, act: the daemon."),
     "status": ("codeblue.cli.status:status", "What is going on, from the record."),
     "rollback": ("codeblue.cli.rollback:rollback", "Roll back to the known-good release, and prove it."),
+    "flags": ("codeblue.cli.flags:app", "Switch the AI features off, proven in every process; restore them."),
     "verify": ("codeblue.cli.verify:verify", "Verify that the service is healthy; can mark it known-good."),
     "run": ("codeblue.cli.run:app", "List, show, approve, abort and resume runs."),
     "incident": ("codeblue.cli.incident:app", "Declare, list, show, ack, escalate, note, mitigate, resolve, report."),

@@ -1,6 +1,6 @@
 """Operator commands of the protected service (R60): the team's own programs, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,11 +32,23 @@ class Commands(Protocol):
     def offers(self, name: str) -> bool:
         """Whether the profile has a command of this name (R1c)."""
 
-    async def run(self, name: str, *, timeout_s: float) -> CommandResult:
-        """Run it once. Ends within the limit, and so do the processes that it started."""
+    async def run(self, name: str, *, timeout_s: float, values: Mapping[str, str] | None = None) -> CommandResult:
+        """Run it once. Ends within the limit, and so do the processes that it started.
+
+        Args:
+            values: what stands for `{name}` in the arguments; each argument stays one argument, whatever is in it.
+        """
 
     async def everywhere(self, name: str, *, timeout_s: float) -> Sequence[CommandResult]:
         """Run it wherever it sees something of its own: in each live pod, or once where commands run on this machine.
 
         For commands whose answer is about the place where they run (D5). At most `OUTPUT_LIMIT` bytes of each output.
         """
+
+
+def filled(argv: Sequence[str], values: Mapping[str, str] | None) -> list[str]:
+    """The arguments with the values in the places of `{name}`; what else is in braces stays as it is."""
+    said = list(argv)
+    for name, value in (values or {}).items():
+        said = [argument.replace(f"{{{name}}}", value) for argument in said]
+    return said

@@ -118,10 +118,34 @@ class QuickRollback(Section):
     )
 
 
+class Flags(Section):
+    """R20, R21: how it is proven that AI features are off."""
+
+    every_process: Seconds = duration(
+        "90s",
+        ge=1,
+        le=900,
+        description="Limit until every process of every pod reports the value (1s to 15m).",
+    )
+    in_flight: Seconds = duration(
+        "60s",
+        ge=0,
+        le=900,
+        description="How long a call of the model that was under way may still take (0s to 15m).",
+    )
+    quiet: Seconds = duration(
+        "10s",
+        ge=1,
+        le=900,
+        description="For how long after that the model must not be called (1s to 15m).",
+    )
+
+
 class Runbooks(Section):
     """Settings of single runbooks."""
 
     quick_rollback: QuickRollback = Field(default=QuickRollback(), description="The quick rollback (R11).")
+    flags: Flags = Field(default=Flags(), description="Switching the AI features off (R20).")
 
 
 class KnownGood(Section):

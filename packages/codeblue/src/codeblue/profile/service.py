@@ -2,6 +2,8 @@
 
 import difflib
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
@@ -13,9 +15,11 @@ from codeblue.profile.text import HttpUrl, Name, UrlPath
 from codeblue.profile.units import Seconds, duration
 
 Via = Literal["auto", "direct", "apiserver", "url"]
-CommandName = Literal["database_health", "external_health", "flags_status", "smoke", "verify_rollback"]
+CommandName = Literal["database_health", "external_health", "flags_set", "flags_status", "smoke", "verify_rollback"]
 
 COMMANDS: Final[tuple[str, ...]] = get_args(CommandName)
+#: Programs that take options behind a script's name for themselves, up to `--` (D26).
+_SWALLOWING: Final = frozenset(("npm", "pnpm", "npm.cmd"))
 _FLAG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _SECRET_ARGUMENT: Final = re.compile(
     r"://[^/@\s]{0,100}:[^/@\s]{1,200}@"
@@ -163,6 +167,33 @@ class Contract(Section):
         default_factory=FrozenDict,
         description="Operator commands by name, each a program with its arguments as a list; no shell.",
     )
+
+    @field_validator("commands")
+    @classmethod
+    def _a_value_that_arrives(cls, commands: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        """D26: npm takes `--enabled false` for itself, and the script behind it sees no value."""
+        setter = commands.get("flags_set")
+        if setter is None:
+            return commands
+        missing = [what for what in ("{flag}", "{value}") if not any(what in argument for argument in setter)]
+        if missing:
+            raise refusal(
+                f"does not say where {' and '.join(missing)} stand",
+                "write them as arguments: [npm, run, set-flag, --, '{flag}', '{value}']",
+                at=("flags_set",),
+                quiet=True,
+            )
+        if Path(setter[0]).name in _SWALLOWING:
+            before = setter[1 : setter.index("--")] if "--" in setter else setter[1:]
+            if any("{" in argument or argument.startswith("-") for argument in before[2:]):
+                raise refusal(
+                    f"gives {Path(setter[0]).name} itself the flag or the value, and the script would never see them",
+                    "write -- before the script's own arguments: [npm, run, set-flag, --, '{flag}', '{value}']",
+                    at=("flags_set",),
+                    quiet=True,
+                )
+        return commands
+
     run_in: Literal["local", "pod"] = Field(
         default="local", description="Where operator commands run: on this machine, or in a pod of the service."
     )

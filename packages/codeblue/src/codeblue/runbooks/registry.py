@@ -5,7 +5,8 @@ from typing import Any
 
 from codeblue.model.errors import Refused
 from codeblue.profile.model import Profile
-from codeblue.runbooks import known_good, quick_rollback, recovery
+from codeblue.runbooks import flags, known_good, quick_rollback, recovery
+from codeblue.runbooks.flags import FlagsDisable, FlagsRestore
 from codeblue.runbooks.incident_report import IncidentReport
 from codeblue.runbooks.known_good import KnownGood
 from codeblue.runbooks.quick_rollback import QuickRollback
@@ -14,13 +15,24 @@ from codeblue.runbooks.replace_pod import ReplacePod
 from codeblue.runbooks.step import Runbook
 
 RUNBOOKS: dict[str, Runbook[Any]] = {
-    r.name: r for r in (QuickRollback(), ReplacePod(), Recovery(), KnownGood(), IncidentReport())
+    r.name: r
+    for r in (
+        QuickRollback(),
+        ReplacePod(),
+        FlagsDisable(),
+        FlagsRestore(),
+        Recovery(),
+        KnownGood(),
+        IncidentReport(),
+    )
 }
 
 #: What each is asked for when nobody names more than the profile does; None for one that needs arguments.
 USUAL: dict[str, Callable[[Profile], object] | None] = {
     "quick_rollback": lambda profile: quick_rollback.Request(at_once=profile.runbooks.quick_rollback.at_once),
     "replace_pod": None,
+    "flags_disable": lambda _: flags.DisableRequest(),
+    "flags_restore": None,
     "recovery": lambda _: recovery.Request(),
     "known_good": lambda _: known_good.Request(),
     "incident_report": None,

@@ -1,13 +1,12 @@
 """What a service that keeps the contract (R59, R60, R62) can be asked, one check each (R39-R46)."""
 
-import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from codeblue.model.errors import Temporary
 from codeblue.model.health import Outcome, Probe
 from codeblue.model.verdict import Verdict
+from codeblue.runbooks.processes import census, judge
 from codeblue.runbooks.rollout import judge_rollout, judge_traffic
 from codeblue.runbooks.step import Check, World
 
@@ -73,52 +72,7 @@ class Flags(Check):
         self._world = world
 
     async def probe(self) -> Verdict:
-        answers = await self._answers()
-        if isinstance(answers, Verdict):
-            return answers
-        asked = 0
-        for place, body in answers.items():
-            processes = _processes(body)
-            if not processes:
-                return Verdict(self.id, Outcome.UNKNOWN, f"{place} reports no process")
-            for process in processes:
-                asked += 1
-                wrong = self._compare(process)
-                if wrong is not None:
-                    return wrong
-        if not asked:
-            return Verdict(self.id, Outcome.UNKNOWN, "there is no pod to ask")
-        return Verdict(self.id, Outcome.OK, f"{len(self._world.profile.flags)} flags as expected in {asked} processes")
-
-    async def _answers(self) -> dict[str, bytes] | Verdict:
-        """What every pod says of its processes, over HTTP or by an operator command."""
-        path, answers = self._world.profile.contract.processes, dict[str, bytes]()
-        if path is None:
-            for result in await self._world.commands.everywhere("flags_status", timeout_s=COMMAND_S):
-                if result.outcome is not Outcome.OK:
-                    return Verdict(self.id, Outcome.UNKNOWN, f"flags_status: {result.detail}")
-                answers[f"flags_status ({result.detail})"] = result.output
-            return answers
-        for place in (await self._world.platform.routing()).pods:
-            timeout_s = self._world.profile.health.timeout
-            probe, body = await self._world.prober.read(place, path, timeout_s=timeout_s)
-            if probe.outcome is not Outcome.OK:
-                return Verdict(self.id, probe.outcome, f"{place.name}: {probe.detail}")
-            answers[place.name] = body
-        return answers
-
-    def _compare(self, process: dict[str, Any]) -> Verdict | None:
-        """The first flag of a process that is not as expected; None when all are."""
-        if process.get("live") is False:
-            return Verdict(self.id, Outcome.UNKNOWN, f"{_name(process)} does not report any more")
-        for flag, expected in self._world.profile.flags.items():
-            value = _flag(process, flag)
-            if value is None:
-                return Verdict(self.id, Outcome.UNKNOWN, f"{_name(process)} does not report {flag}")
-            if isinstance(value, bool) is not isinstance(expected, bool) or value != expected:  # 1 is not true
-                said = json.dumps(value)[:20]
-                return Verdict(self.id, Outcome.BREACH, f"{_name(process)}: {flag} is {said}, expected {expected}")
-        return None
+        return judge(self.id, await census(self._world), self._world.profile.flags)
 
 
 class Latency(Check):
@@ -254,22 +208,3 @@ def count_requests(text: str) -> tuple[float, float]:
 def _goes_on(before: Mapping[str, tuple[float, float]], now: Mapping[str, tuple[float, float]]) -> bool:
     """Whether two scrapes bound one window: the same pods, and no counter that began anew."""
     return set(now) == set(before) and all(now[p][0] >= before[p][0] and now[p][1] >= before[p][1] for p in now)
-
-
-def _processes(body: bytes) -> list[dict[str, Any]]:
-    try:
-        data = json.loads(body)
-    except ValueError:
-        return []
-    data = data.get("data", data) if isinstance(data, dict) else None  # a command wraps it, the HTTP answer does not
-    processes = data.get("processes") if isinstance(data, dict) else None
-    return [p for p in processes if isinstance(p, dict)] if isinstance(processes, list) else []
-
-
-def _flag(process: dict[str, Any], flag: str) -> Any:
-    entry = (process.get("flags") or {}).get(flag)
-    return entry.get("value") if isinstance(entry, dict) else entry
-
-
-def _name(process: dict[str, Any]) -> str:
-    return f"{process.get('pod', 'pod')} process {process.get('pid', '?')}"

@@ -9,6 +9,7 @@ from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.verdict import Verdict
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
+from codeblue.ports.flags import FlagStore
 from codeblue.ports.platform import Platform
 from codeblue.ports.prober import Prober
 from codeblue.ports.record import RecordStore
@@ -22,7 +23,11 @@ Inputs = TypeVar("Inputs")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ports that a runbook may use, and the profile."""
+    """The ports that a runbook may use, and the profile.
+
+    Attributes:
+        flags: where the feature flags are; None where the profile does not say.
+    """
 
     platform: Platform
     prober: Prober
@@ -32,6 +37,7 @@ class World:
     reports: Reports
     clock: Clock
     profile: Profile
+    flags: FlagStore | None = None
 
 
 class Step(ABC):

@@ -12,7 +12,7 @@ from lightkube.core.exceptions import ApiError, ConfigError
 from codeblue.adapters.kubernetes.platform import KubernetesPlatform
 from codeblue.model.errors import CodeBlueError
 from codeblue.model.health import Outcome
-from codeblue.ports.commands import OUTPUT_LIMIT, CommandResult
+from codeblue.ports.commands import OUTPUT_LIMIT, CommandResult, filled
 
 
 class PodCommands:
@@ -29,7 +29,7 @@ class PodCommands:
     def offers(self, name: str) -> bool:
         return name in self._commands
 
-    async def run(self, name: str, *, timeout_s: float) -> CommandResult:
+    async def run(self, name: str, *, timeout_s: float, values: Mapping[str, str] | None = None) -> CommandResult:
         try:
             seen = await self._platform.observe()
         except CodeBlueError as error:
@@ -37,17 +37,18 @@ class PodCommands:
         pod = next((p for p in seen.live_pods if p.ready and p.template == seen.template.exact), None)
         if pod is None:
             return CommandResult(name, Outcome.UNKNOWN, "no pod is ready to run it in")
-        return await self._in_pod(name, pod.name, timeout_s, keep=0)
+        return await self._in_pod(name, filled(self._commands[name], values), pod.name, timeout_s, keep=0)
 
     async def everywhere(self, name: str, *, timeout_s: float) -> Sequence[CommandResult]:
         try:
             seen = await self._platform.observe()
         except CodeBlueError as error:
             return [CommandResult(name, Outcome.UNKNOWN, error.message)]
-        asked = [self._in_pod(name, pod.name, timeout_s, keep=OUTPUT_LIMIT) for pod in seen.live_pods]
+        argv = self._commands[name]
+        asked = [self._in_pod(name, argv, pod.name, timeout_s, keep=OUTPUT_LIMIT) for pod in seen.live_pods]
         return await asyncio.gather(*asked)
 
-    async def _in_pod(self, name: str, pod: str, timeout_s: float, *, keep: int) -> CommandResult:
+    async def _in_pod(self, name: str, argv: Sequence[str], pod: str, timeout_s: float, *, keep: int) -> CommandResult:
         client = AsyncClient(self._config, namespace=self._platform.ref.namespace, trust_env=False)
         stdout = _Sink(keep)
         try:
@@ -55,7 +56,7 @@ class PodCommands:
                 answer = await client.exec(
                     pod,
                     container=self._platform.ref.container,
-                    command=list(self._commands[name]),
+                    command=list(argv),
                     stdout=cast(BinaryIO, stdout),
                     timeout=timeout_s,
                 )

@@ -1,0 +1,1 @@
+"""Stores of feature flags, one a file: each keeps `ports.flags.FlagStore`."""
