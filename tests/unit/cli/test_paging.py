@@ -10,7 +10,7 @@ from tests.unit.cli.program import PROFILE, Home
 from tests.unit.profile.valid import PEOPLE
 
 from codeblue.adapters.inbox import read_inbox
-from codeblue.record.incidents import fold_incidents, freeze_of, open_incident
+from codeblue.record.incidents import fold_incidents, freeze_of, open_incidents
 
 LOGIN = pwd.getpwuid(os.getuid()).pw_name
 ME = f"person:{LOGIN} ({LOGIN}@{socket.gethostname()})"
@@ -116,7 +116,7 @@ def test_whom_no_channel_reaches_is_named_with_the_number_to_call(paging: Home) 
     assert answer.code == 1
     assert answer.wall_s < 20
     assert "NOT REACHED: call ceo (Ada ceo, +21068317527) yourself (L4)" in answer.out
-    assert open_incident(paging.record().read()) is not None
+    assert open_incidents(paging.record().read())
 
 
 @pytest.mark.req("R9")

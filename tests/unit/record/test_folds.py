@@ -6,7 +6,7 @@ import pytest
 from tests.unit.record.events import INCIDENT, RUN, START, Story
 
 from codeblue.model.errors import ExitCode
-from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents, open_incident
+from codeblue.record.incidents import INCIDENT_KINDS, fold_incidents, open_incidents
 from codeblue.record.runs import RUN_KINDS, RunState, fold_runs
 
 
@@ -124,8 +124,7 @@ def test_the_state_of_a_run_needs_only_the_kinds_that_are_declared() -> None:
 
 def test_an_incident_is_what_its_events_say() -> None:
     story = whole()
-    incident = open_incident(story.events)
-    assert incident is not None
+    [incident] = open_incidents(story.events)
     assert (incident.severity, incident.trigger, incident.why) == ("SEV1", "R4", "4 > 3")
     assert (incident.began, incident.opened) == (START, START + timedelta(seconds=1))
     assert incident.decision is not None
@@ -133,7 +132,7 @@ def test_an_incident_is_what_its_events_say() -> None:
     assert incident.runs == (RUN,)
     story.add("incident.noted", {"text": "called the ward"}, incident=INCIDENT, actor="person:ada")
     story.add("incident.mitigated", {"why": "healthy"}, incident=INCIDENT)
-    assert open_incident(story.events) is None
+    assert open_incidents(story.events) == []
     incident = fold_incidents(story.events)[INCIDENT]
     assert (incident.state, incident.notes) == ("mitigated", ("called the ward",))
     assert incident.mitigated == START + timedelta(seconds=14)
@@ -144,13 +143,14 @@ def test_an_incident_is_what_its_events_say() -> None:
     assert fold_incidents([e for e in story.events if e.kind in INCIDENT_KINDS]) == fold_incidents(story.events)
 
 
-def test_there_is_an_open_incident_only_while_one_is_open() -> None:
+def test_open_incidents_are_those_that_are_not_over_the_newest_first() -> None:
     story = Story()
     story.opened()
     story.add("incident.mitigated", {"why": "w"}, incident=INCIDENT)
-    second = "inc-20260105t040000z-bbbbbb"
+    second, third = "inc-20260105t040000z-bbbbbb", "inc-20260105t050000z-bbbbbb"
     story.opened(second)
-    found = open_incident(story.events)
-    assert found is not None
-    assert found.id == second
-    assert list(fold_incidents(story.events)) == [INCIDENT, second]
+    assert [i.id for i in open_incidents(story.events)] == [second]
+    story.opened(third)
+    assert [i.id for i in open_incidents(story.events)] == [third, second]
+    story.add("incident.resolved", {}, incident=third)
+    assert list(fold_incidents(story.events)) == [INCIDENT, second, third]

@@ -237,7 +237,7 @@ def test_a_declared_incident_freezes_and_says_what_is_due(trigger: str) -> None:
     manual = MANUAL.get(trigger, MANUAL["other"])
     assert decision.action is (Action.FREEZE if manual.freeze else Action.PAGE_ONLY)
     assert f"declared: {manual.means}, due now: {manual.next_step}" in decision.sentence
-    assert ("until it is resolved every change waits for an approval" in decision.sentence) == manual.freeze
+    assert ("until it is over every automatic change waits for an approval" in decision.sentence) == manual.freeze
 
 
 @pytest.mark.req("B4", "R10")

@@ -26,6 +26,7 @@ app = App(name="flags", help="Switch the AI features off, proven in every proces
 def disable(
     *flags: str,
     reason: Annotated[str, Parameter(required=True)],
+    incident: str = "",
     plan: Plan = False,
     yes: Yes = False,
     common: Common = _DEFAULT,
@@ -46,6 +47,8 @@ def disable(
         Names of flags; default: all of the profile.
     reason
         Why; it is recorded and stands in the report. No patient data.
+    incident
+        The open incident that it is done for; default: the newest.
     plan
         Show what would be done, and stop.
     yes
@@ -55,7 +58,7 @@ def disable(
     from codeblue.record.flags import DISABLE
     from codeblue.runbooks.flags import DisableRequest
 
-    return execute(common, DISABLE, DisableRequest(flags), reason, Options(plan=plan, yes=yes))
+    return execute(common, DISABLE, DisableRequest(flags), reason, Options(plan=plan, yes=yes, incident=incident))
 
 
 @app.command
@@ -63,6 +66,7 @@ def restore(
     *flags: str,
     reason: Annotated[str, Parameter(required=True)],
     expected: Annotated[bool, Parameter(negative="")] = False,
+    incident: str = "",
     plan: Plan = False,
     yes: Yes = False,
     common: Common = _DEFAULT,
@@ -77,6 +81,8 @@ def restore(
         Why it is safe again; it is recorded and stands in the report. No patient data.
     expected
         To the values that the profile expects, in place of those from before.
+    incident
+        The open incident that it is done for; default: the newest.
     plan
         Show what would be done, and stop.
     yes
@@ -86,7 +92,9 @@ def restore(
     from codeblue.record.flags import RESTORE
     from codeblue.runbooks.flags import RestoreRequest
 
-    return execute(common, RESTORE, RestoreRequest(flags, expected), reason, Options(plan=plan, yes=yes))
+    return execute(
+        common, RESTORE, RestoreRequest(flags, expected), reason, Options(plan=plan, yes=yes, incident=incident)
+    )
 
 
 @app.command

@@ -264,7 +264,7 @@ def report(incident: str, *, common: Common = _DEFAULT) -> int:
     from codeblue.cli.session import Options, execute
     from codeblue.runbooks.incident_report import Request
 
-    return execute(common, "incident_report", Request(incident), "asked for by a person", Options(), incident=incident)
+    return execute(common, "incident_report", Request(incident), "asked for by a person", Options(incident=incident))
 
 
 def _get(common: Common, incident: str) -> "tuple[RecordStore, IncidentView]":

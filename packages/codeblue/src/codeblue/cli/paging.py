@@ -40,7 +40,7 @@ def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: boo
     profile = common.load()
     manual, how_bad = MANUAL[trigger], impact_of(trigger, impact)
     severity = severity_of(profile.severity, trigger, how_bad)
-    freeze = "every change waits for an approval while it is open" if manual.freeze else "automatic changes go on"
+    freeze = "automatic changes wait for an approval while it is open" if manual.freeze else "automatic changes go on"
     who = _would_page(profile, trigger, severity.text)
     if plan:
         lines = [f"{severity.text} ({trigger}, impact {how_bad.value}) would be opened; {freeze}. Nothing was changed."]

@@ -18,6 +18,7 @@ def rollback(
     to: str = "",
     surge: Annotated[bool | None, Parameter(negative="--no-surge")] = None,
     allow_bad: Annotated[bool, Parameter(negative="")] = False,
+    incident: str = "",
     plan: Annotated[bool, Parameter(negative="")] = False,
     yes: Annotated[bool, Parameter(negative="", name=["--yes", "-y"])] = False,
     common: Common = _DEFAULT,
@@ -47,6 +48,8 @@ def rollback(
         Replace all pods at once, where quota and nodes allow it; default from the profile.
     allow_bad
         Go to --to although that release is quarantined.
+    incident
+        The open incident that it is done for; default: the newest.
     plan
         Show what would be done, and stop.
     yes
@@ -65,4 +68,4 @@ def rollback(
         )
     profile_says = common.load().runbooks.quick_rollback.at_once
     request = Request(to=to, at_once=profile_says if surge is None else surge, allow_bad=allow_bad)
-    return execute(common, "quick_rollback", request, reason, Options(plan=plan, yes=yes))
+    return execute(common, "quick_rollback", request, reason, Options(plan=plan, yes=yes, incident=incident))

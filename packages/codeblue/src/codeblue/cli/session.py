@@ -27,10 +27,12 @@ from codeblue.model.errors import (
     LeaseLost,
     Refused,
     Unreachable,
+    UsageError,
 )
-from codeblue.record.incidents import INCIDENT_KINDS, open_incident
+from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents, freeze_of, open_incidents
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.registry import runbook
+from codeblue.runbooks.step import Runbook
 from codeblue.wiring import App, open_app
 
 #: How long a daemon that has just started may take to become the one that acts.
@@ -46,26 +48,30 @@ class Options:
     Attributes:
         plan: show what would be done, and stop.
         yes: do not ask.
+        incident: what it is done for; "" for the newest that is open, if any is.
     """
 
     plan: bool = False
     yes: bool = False
+    incident: str = ""
 
 
-def execute(common: Common, name: str, request: Any, reason: str, options: Options, *, incident: str = "") -> int:
+def execute(common: Common, name: str, request: Any, reason: str, options: Options) -> int:
     """Plan, ask, do and prove one runbook. Returns the exit code; raises CodeBlueError before anything was done."""
     reason = sentence(reason, "--reason")
     command = _Command(common)
 
     def work(runner: asyncio.Runner) -> None:
+        incident = command.incident(runbook(name), options.incident)
         plan = runner.run(command.plan(name, request, options))
         if options.plan:
             _show_plan(common, plan, command.target)
             return
-        say("\n".join([f"{plan.runbook.title} on {command.target}:", *(f"  {line}" for line in plan.lines)]))
+        lines = [*plan.lines, *command.about(plan, incident)]
+        say("\n".join([f"{plan.runbook.title} on {command.target}:", *(f"  {line}" for line in lines)]))
         if plan.runbook.changes and not options.yes:
             _ask()  # between two turns of the loop, so that Ctrl-C ends the question and not only what follows it
-        runner.run(command.do(plan, reason, incident))
+        runner.run(command.do(plan, reason, incident.id if incident else ""))
 
     return command.ended(work)
 
@@ -125,14 +131,40 @@ class _Command:
                 self._runs.refuse_second(runbook(name))
             return await make_plan(name, request, self.app.world)
 
+    def incident(self, book: Runbook[Any], named: str) -> IncidentView | None:
+        """What it is done for. Raises UsageError where something is to be changed for one that is not open."""
+        with _nothing_changed():
+            events = self.app.record.read(kinds=INCIDENT_KINDS)
+            if not book.changes:
+                return fold_incidents(events).get(named)
+            found = open_incidents(events)
+        if not named:
+            return found[0] if found else None
+        chosen = next((i for i in found if i.id == named), None)
+        if chosen is None:
+            ids = ", ".join(i.id for i in found)
+            raise UsageError(
+                f"There is no open incident {named!r}. Nothing was changed.",
+                remedy=f"Open are {ids}." if ids else "No incident is open: leave --incident out.",
+            )
+        return chosen
+
+    def about(self, plan: Plan, incident: IncidentView | None) -> list[str]:
+        """What it is done for, and that an incident freezes the service where one does."""
+        if not plan.runbook.changes:
+            return []
+        with _nothing_changed():
+            frozen = freeze_of(self.app.record.read(kinds=INCIDENT_KINDS))
+        lines = [f"for incident {incident.id} ({incident.trigger})"] if incident else []
+        if frozen is not None:
+            lines.append(f"{frozen.id} freezes the service: this command is a person's approval")
+        return lines
+
     async def do(self, plan: Plan, reason: str, incident: str) -> None:
         """Have the plan executed, by the daemon that owns the state or else here."""
         app = self.app
         with _nothing_changed():
             who = await actor(app)
-            if plan.runbook.changes and not incident:
-                ongoing = open_incident(app.record.read(kinds=INCIDENT_KINDS))
-                incident = ongoing.id if ongoing else ""
         if not plan.runbook.changes:
             with _nothing_changed():
                 self.run = self._runs.request(plan, actor=who, reason=reason, incident=incident)

@@ -99,9 +99,12 @@ def advance_incident(incident: IncidentView | None, event: Event) -> IncidentVie
         return None if incident is None else _advance(incident, event)
 
 
-def open_incident(events: Iterable[Event]) -> IncidentView | None:
-    """The incident that is not over yet; there is at most one per service. Raises as `fold_incidents`."""
-    return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
+def open_incidents(events: Iterable[Event]) -> list[IncidentView]:
+    """Those that are not over yet, the newest first: one of the watch, and any that people declared.
+
+    Raises as `fold_incidents`.
+    """
+    return [i for i in reversed(fold_incidents(events).values()) if i.state == "open"]
 
 
 def freeze_of(events: Iterable[Event]) -> IncidentView | None:

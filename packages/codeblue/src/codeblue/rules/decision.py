@@ -109,7 +109,7 @@ def decide_declared(trigger: str, at: datetime) -> Decision:
     reasons: tuple[str, ...] = (f"declared: {manual.means}", due)
     if not manual.freeze:
         return Decision(Action.PAGE_ONLY, at, reasons, options=(Option(Action.PAGE_ONLY, reasons),))
-    reasons += ("until it is resolved every change waits for an approval",)
+    reasons += ("until it is over every automatic change waits for an approval",)
     return Decision(Action.FREEZE, at, reasons, options=(Option(Action.FREEZE, reasons),))
 
 
