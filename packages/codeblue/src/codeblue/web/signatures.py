@@ -15,7 +15,7 @@ from typing import Final
 
 from codeblue.model.secret import Secret
 
-#: How old, or how far ahead, a signed request may be (shared/spec: Slack).
+#: How old, or how far ahead, a signed request may be (docs/semantics.md, Slack).
 WINDOW_S: Final = 300
 #: How long a webhook of PagerDuty is remembered: it carries no time in its signature, and is repeated for a day.
 REMEMBERED_S: Final = 2 * 86_400
