@@ -1,6 +1,7 @@
 """Could Code Blue act now? Every procedure is planned, and the worst finding decides the exit code."""
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from tests.unit.world import PERSON, Lab
@@ -36,7 +37,9 @@ async def test_every_registered_procedure_is_planned_or_said_to_need_arguments()
     assert code is ExitCode.DONE
     outcomes = {what.removeprefix("procedure "): f.outcome for what, f in found.items() if what.startswith("proc")}
     planned = ("quick_rollback", "recovery", "known_good")
-    assert outcomes == {**dict.fromkeys(planned, "ok"), "replace_pod": "skipped", "incident_report": "skipped"}
+    skipped = ("replace_pod", "flags_disable", "flags_restore", "incident_report")
+    assert outcomes == dict.fromkeys(planned, "ok") | dict.fromkeys(skipped, "skipped")
+    assert "The profile does not say where the flags are" in found["procedure flags_disable"].why
     assert outcomes.keys() == RUNBOOKS.keys() == USUAL.keys()
     assert "needs arguments" in found["procedure incident_report"].why
     assert any(line.startswith("from 2.0") for line in found["procedure quick_rollback"].lines)
@@ -156,3 +159,26 @@ async def test_each_line_of_a_plan_is_a_line_of_its_own() -> None:
         *(f"    {line}" for line in plan.lines),
     ]
     assert len(plan.lines) > 2
+
+
+@pytest.mark.req("R1c")
+async def test_what_can_be_planned_only_with_flags_is_planned_with_them() -> None:
+    lab = await good_then_bad("flags: {ai_enabled: true}\n")
+    found, code = await checked(lab)
+    assert code is ExitCode.DONE
+    assert found["procedure flags_disable"].lines[0] == "ai_enabled: on → off"
+
+
+async def test_secrets_that_are_missing_are_said_before_the_daemon_needs_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("STATUSPAGE_KEY", raising=False)
+    monkeypatch.setenv("ALERTS", "a-token-that-nobody-may-see")
+    pages = "status_page: {page: kctbh9vrtdwd, api_key: {env: STATUSPAGE_KEY}}\n"
+    lab = await good_then_bad(pages + "api: {listen: '127.0.0.1:8080', alerts_token: {env: ALERTS}}\n")
+    found, code = await checked(lab)
+    assert code is ExitCode.USAGE
+    missing = found["secret status_page.api_key"]
+    assert "the environment variable STATUSPAGE_KEY is not set" in missing.why
+    assert found["secrets"].why == "there are api.alerts_token"
+    assert "nobody-may-see" not in repr(found)

@@ -4,11 +4,13 @@ from codeblue.cli.finding import Finding
 from codeblue.cli.session import no_fence
 from codeblue.cli.signals import look_at_signals
 from codeblue.engine.runs import Runs, make_plan
-from codeblue.model.errors import CodeBlueError, ExitCode, NothingToDo, Temporary
+from codeblue.model.errors import CodeBlueError, ExitCode, NothingToDo, NotOffered, Temporary
 from codeblue.model.health import Outcome
 from codeblue.model.release import Workload
 from codeblue.model.verdict import Verdict
 from codeblue.ports.lease import Lease
+from codeblue.profile.model import Profile
+from codeblue.profile.secretref import references
 from codeblue.runbooks.registry import RUNBOOKS, USUAL, runbook
 from codeblue.runbooks.rollout import judge_health, judge_rollout
 from codeblue.runbooks.step import World
@@ -31,11 +33,12 @@ def worst(findings: list[Finding]) -> ExitCode:
 
 async def look(world: World, lease: Lease) -> list[Finding]:
     """Ask the platform, the service and the record, and plan every procedure. An error of ours becomes a finding."""
+    secrets = look_at_secrets(world.profile)
     try:
         seen = await world.platform.observe()
         who = await world.platform.identity()
     except CodeBlueError as error:
-        return [_failed("platform", error)]
+        return [_failed("platform", error), *secrets]
     findings = [Finding("platform", "ok", f"{world.platform.target}, {seen.desired} wanted pods, as {who}")]
     findings += [Finding(f"{o.kind} {o.name}", "no" if o.reverts else "ok", o.remedy) for o in seen.owners]
     findings.append(Finding("release", "ok", _in_force(seen)))
@@ -47,8 +50,24 @@ async def look(world: World, lease: Lease) -> list[Finding]:
     findings.append(await _health(world, seen))
     findings += await look_at_signals(world)
     findings.append(await _lease(lease))
+    findings += secrets
     findings.append(_under_way(world))
     findings += [await _procedure(name, world) for name in RUNBOOKS]
+    return findings
+
+
+def look_at_secrets(profile: Profile) -> list[Finding]:
+    """Whether each secret that the profile refers to is there, by its key; never what it is."""
+    there, findings = [], list[Finding]()
+    for key, reference in references(profile):
+        try:
+            reference.resolve(key)
+        except CodeBlueError as error:
+            findings.append(_failed(f"secret {key}", error))
+        else:
+            there.append(key)
+    if there:
+        findings.insert(0, Finding("secrets", "ok", f"there are {', '.join(there)}"))
     return findings
 
 
@@ -84,6 +103,8 @@ async def _procedure(name: str, world: World) -> Finding:
         plan = await make_plan(name, usual(world.profile), world)
     except NothingToDo as error:
         return Finding(what, "ok", error.message)
+    except NotOffered as error:
+        return Finding(what, "skipped", error.message.removesuffix(" Nothing was changed."), error.remedy)
     except CodeBlueError as error:
         return _failed(what, error)
     return Finding(what, "ok", "can begin" + (", as it is planned now:" if plan.lines else ""), lines=tuple(plan.lines))

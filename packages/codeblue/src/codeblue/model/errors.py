@@ -77,6 +77,10 @@ class NothingToDo(Refused):
     """Refused because what was asked for is so already."""
 
 
+class NotOffered(Refused):
+    """Refused because the profile gives no means for it (R1c): nothing is wrong, and it cannot be done here."""
+
+
 class LeaseHeld(Refused):
     """Somebody else may act on this service at the moment (D7)."""
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -103,3 +104,20 @@ def _only_reference(value: Any) -> Any:
 
 #: The type of a profile's field: a literal value is refused, and not shown.
 SecretReference = Annotated[SecretRef, BeforeValidator(_only_reference, json_schema_input_type=SecretRef)]
+
+
+def references(section: BaseModel, at: str = "") -> Iterator[tuple[str, SecretRef]]:
+    """Every reference to a secret in a profile, with its key ("pages.slack.token")."""
+    for name in type(section).model_fields:
+        yield from _within(getattr(section, name), f"{at}{name}")
+
+
+def _within(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
+    match value:
+        case SecretRef():
+            yield at, value
+        case BaseModel():
+            yield from references(value, f"{at}.")
+        case Mapping():
+            for key, item in value.items():
+                yield from _within(item, f"{at}.{key}")

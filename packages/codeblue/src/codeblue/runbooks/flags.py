@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from codeblue.model.change import Change, Fence, Receipt
-from codeblue.model.errors import Failed, Refused, Temporary, UsageError
+from codeblue.model.errors import Failed, NotOffered, Refused, Temporary, UsageError
 from codeblue.model.event import Draft
 from codeblue.model.flag import FlagValue, Stored, off, same, spoken
 from codeblue.model.health import Outcome
@@ -296,7 +296,7 @@ def page_of(run: str) -> str:
 
 def _store(world: World) -> FlagStore:
     if world.flags is None or not world.profile.flags:
-        raise Refused("The profile does not say where the flags are. Nothing was changed.", remedy=_NO_STORE)
+        raise NotOffered("The profile does not say where the flags are. Nothing was changed.", remedy=_NO_STORE)
     return world.flags
 
 
