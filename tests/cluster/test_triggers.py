@@ -4,6 +4,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from contextlib import closing
 from datetime import datetime
 
 import pytest
@@ -15,7 +16,9 @@ from tests.prometheus import running
 
 from ai_diagnostics import auth, settings
 from ai_diagnostics.emulators.main import environment
+from codeblue.adapters.clock import SystemClock
 from codeblue.adapters.inbox import read_inbox
+from codeblue.adapters.record.sqlite import SqliteRecord
 from codeblue.testing.emulators.statuspage import Statuspage
 
 pytestmark = pytest.mark.cluster
@@ -189,6 +192,14 @@ def statuses(ward):
     return [u["status"] for u in ward.page.incidents[-1]["incident_updates"]][::-1] if ward.page.incidents else []
 
 
+def seconds_to_the_verdict(case, rule):
+    """From the moment since which the rule is over its limit until it was decided to roll back."""
+    with closing(SqliteRecord(case.folder / "state" / "record.db", NAME, SystemClock())) as record:
+        decided = [e for e in record.read(kinds=("incident.decided",)) if e.data["action"] == "rollback"]
+    verdict = next(v for v in decided[0].data["verdicts"] if v["rule"] == rule)
+    return decided[0].at.timestamp() - verdict["since_s"]
+
+
 @pytest.mark.done("4.4")
 @pytest.mark.req("B4", "R8")
 @pytest.mark.defect("D20")
@@ -251,11 +262,9 @@ def test_prometheus_that_dies_changes_nothing_and_hides_nothing(ward, tmp_path, 
             ward.release("2.0.0", "errors:0.5", wait=False)
             daemon.until("rolling back", after=said, timeout_s=lasting_s + 60)
             daemon.until("is mitigated", after=said, timeout_s=150)
-            by_errors = next(i for i in incidents(case) if i["trigger"] == "R5")
-            began, opened = (datetime.fromisoformat(by_errors[key]) for key in ("began", "opened"))
-            took_s = (opened - began).total_seconds()
+            took_s = seconds_to_the_verdict(case, "R5")
             print(f"{took_s:.1f} s from the first bad sample to the verdict, {lasting_s:g} s by definition")
-            assert took_s <= lasting_s + 2 * TICK_S, by_errors["why"]
+            assert took_s <= lasting_s + 2 * TICK_S
         assert case.changes(mark) == 2, "the pipeline's, and ours"
         assert ward.versions() == ["1.0.0"] * 3
 
