@@ -1,0 +1,1 @@
+"""Where flags are kept besides the service's own operator commands: keep `ports.flags.FlagStore`."""
