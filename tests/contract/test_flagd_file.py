@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -297,3 +298,35 @@ async def test_a_disk_that_is_full_or_broken_is_unreachable_and_the_old_flags_st
     assert failed.value.remedy
     assert file.read_text() == DOCUMENT
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file that belongs to somebody else")
+async def test_a_file_whose_owner_cannot_be_kept_is_not_replaced_by_one_that_nobody_else_may_read(
+    store: FlagdFile, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    os.chown(file, 12345, 12346)
+    monkeypatch.setattr(os, "fchown", fails)
+    with pytest.raises(Forbidden, match="12345") as refused:
+        await switch_off(store)
+    assert refused.value.remedy
+    assert (file.read_text(), file.stat().st_uid) == (DOCUMENT, 12345)
+
+
+async def test_a_disk_that_does_not_answer_is_unreachable_within_the_limit(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, opened = threading.Event(), os.open
+
+    def waits(path: Path, flags: int, *rest: int) -> int:
+        answers.wait(30)
+        return opened(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", waits)
+    try:
+        with pytest.raises(Unreachable, match=r"within 0\.05 s"):
+            await FlagdFile(file, VirtualClock(), timeout_s=0.05).read(NAMES)
+    finally:
+        answers.set()
