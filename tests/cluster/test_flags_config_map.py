@@ -34,7 +34,7 @@ class Site:
     def __init__(self, cluster, namespace):
         self.cluster, self.namespace = cluster, namespace
         self.config = load_config("codeblue-test", cluster.kubeconfig)
-        self.apis = []
+        self.apis, self.https = [], []
 
     def write(self, document: Any, **more: Any) -> None:
         self.cluster.apply(
@@ -63,6 +63,7 @@ class Site:
 
     def down(self, store: ConfigMapFlags) -> None:
         """From now on it asks where nobody listens."""
+        self.https.append(store._api.http)
         store._api.http = httpx2.AsyncClient(base_url="https://127.0.0.1:1", trust_env=False)
 
 
@@ -70,8 +71,8 @@ class Site:
 async def site(cluster, namespace):
     site = Site(cluster, namespace)
     yield site
-    for api in site.apis:
-        await api.close()
+    for http in (*site.https, *(api.http for api in site.apis)):
+        await http.aclose()
 
 
 class TestDefinitions(FlagStoreContract):
