@@ -46,6 +46,7 @@ check: venv ## lint, types (of all but the tests), layers, shell scripts
 test-servers:
 	@tools/packages libfaketime postgresql prometheus prometheus-alertmanager redis-server shellcheck
 	@testbed/mongodb/build >/dev/null
+	@testbed/unleash/build >/dev/null
 
 .PHONY: test
 test: venv test-servers ## the tests that need no cluster, but for the slow ones
