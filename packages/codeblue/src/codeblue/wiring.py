@@ -313,11 +313,35 @@ def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Pro
 
 def _flags(profile: "Profile", commands: Commands, clock: Clock) -> FlagStore | None:
     """Where the feature flags are; None where the profile does not say."""
-    if {"flags_status", "flags_set"} <= set(profile.contract.commands):
-        from codeblue.adapters.flags.commands import CommandFlags
+    from codeblue.profile.platform import Kubernetes
 
-        return CommandFlags(commands, clock)
-    return None
+    given = profile.flag_store
+    if given is None:
+        if {"flags_status", "flags_set"} <= set(profile.contract.commands):
+            from codeblue.adapters.flags.commands import CommandFlags
+
+            return CommandFlags(commands, clock)
+        return None
+    if given.flagd_file is not None:
+        from codeblue.adapters.flags.flagd_file import FlagdFile
+
+        return FlagdFile(given.flagd_file, clock)
+    if given.unleash is not None:
+        from codeblue.adapters.flags.unleash import Unleash
+
+        at = given.unleash
+        shares = [name for name, value in profile.flags.items() if not isinstance(value, bool)]
+        token = at.token.resolve("flag_store.unleash.token")
+        return Unleash(at.url, token, clock, environment=at.environment, project=at.project, shares=shares)
+    if given.config_map is None or not isinstance(profile.platform, Kubernetes):
+        raise ValueError("flag_store")  # the profile's validation has refused that
+    from codeblue.adapters.flag_document import Form
+    from codeblue.adapters.kubernetes.api import Api, load_config
+    from codeblue.adapters.kubernetes.flags import ConfigMapFlags
+
+    where, there = given.config_map, profile.platform
+    api = Api(load_config(there.context, there.kubeconfig))
+    return ConfigMapFlags(api, there.namespace, where.name, where.key, clock, form=Form(where.form))
 
 
 def open_queries(profile: "Profile") -> Queries | None:

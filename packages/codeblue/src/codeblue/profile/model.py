@@ -16,6 +16,7 @@ from codeblue.profile.acting import KnownGood, Lease, Runbooks, Triggers, Verify
 from codeblue.profile.api import WATCH_MARGIN_S, Api, Watchdog
 from codeblue.profile.channels import Pages
 from codeblue.profile.contacts import Contacts
+from codeblue.profile.flags import FlagStoreSettings
 from codeblue.profile.people import Escalation, SeverityPlan, lint
 from codeblue.profile.platform import Kubernetes, Local, Platform
 from codeblue.profile.refusal import refusal
@@ -89,6 +90,9 @@ class Profile(Section):
     flags: Annotated[dict[FlagName, FlagState], AfterValidator(FrozenDict)] = Field(
         default_factory=FrozenDict,
         description="Expected state of its feature flags: true, false or a percentage as a whole number (R42).",
+    )
+    flag_store: FlagStoreSettings | None = Field(
+        default=None, description="Where those flags are stored; null: contract.commands flags_status and flags_set."
     )
     verify: Verify = Field(default=Verify(), description="When a recovery counts as verified.")
     triggers: Triggers = Field(default=Triggers(), description="When Code Blue acts by itself.")
@@ -206,6 +210,20 @@ class Profile(Section):
                 at=("silent_after",),
             )
         return watchdog
+
+    @field_validator("flag_store")
+    @classmethod
+    def _a_platform_with_config_maps(
+        cls, store: FlagStoreSettings | None, info: ValidationInfo
+    ) -> FlagStoreSettings | None:
+        if store is not None and store.config_map is not None and isinstance(info.data.get("platform"), Local):
+            raise refusal(
+                "needs kind: kubernetes, a local service has no ConfigMaps",
+                "write flagd_file: PATH",
+                at=("config_map",),
+                quiet=True,
+            )
+        return store
 
     @field_validator("contract")
     @classmethod

@@ -1,11 +1,11 @@
 """Feature flags in memory: a store of its own, and clients without state."""
 
-import json
 from collections.abc import Mapping
 
+from codeblue.adapters.flag_change import planned, wanted_of
 from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import CodeBlueError
-from codeblue.model.flag import FlagValue, Stored, same, spoken
+from codeblue.model.flag import FlagValue, Stored
 from codeblue.ports.clock import Clock
 
 
@@ -36,17 +36,13 @@ class MemoryFlagStore:
 
     def change(self, seen: Mapping[str, Stored], wanted: Mapping[str, FlagValue]) -> Change | None:
         """See `FlagStore.change`."""
-        new = {n: v for n, v in wanted.items() if not same(seen[n].value if n in seen else None, v)}
-        if not new:
-            return None
-        summary = ", ".join(f"{name} {spoken(value)}" for name, value in new.items())
-        return Change("flags", self.place, summary, "", json.dumps(new))
+        return planned(self.place, seen, wanted)
 
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """See `FlagStore.apply`."""
         if self.failing is not None:
             raise self.failing
-        new = json.loads(change.body)
+        new = wanted_of(change)
         self.writes.append(new)
         if not self.deaf:
             self.values |= {name: Stored(value) for name, value in new.items()}

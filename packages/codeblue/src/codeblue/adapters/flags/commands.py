@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from codeblue.adapters.flag_change import planned, wanted_of
 from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Refused, Unreachable
-from codeblue.model.flag import FlagValue, Stored, same, spoken
+from codeblue.model.flag import FlagValue, Stored
 from codeblue.model.health import Outcome
 from codeblue.ports.clock import Clock
 from codeblue.ports.commands import Commands
@@ -54,16 +55,12 @@ class CommandFlags:
 
     def change(self, seen: Mapping[str, Stored], wanted: Mapping[str, FlagValue]) -> Change | None:
         """See `FlagStore.change`."""
-        new = {n: v for n, v in wanted.items() if n not in seen or not same(seen[n].value, v)}
-        if not new:
-            return None
-        summary = ", ".join(f"{name} {spoken(value)}" for name, value in new.items())
-        return Change("flags", self.place, summary, "", json.dumps(new))
+        return planned(self.place, seen, wanted)
 
     async def apply(self, change: Change, fence: Fence) -> Receipt:
         """See `FlagStore.apply`. One flag after the other; one that cannot be set keeps no other from being set."""
         failed, unclear = [], False
-        values: dict[str, FlagValue] = json.loads(change.body)
+        values = wanted_of(change)
         for name, value in values.items():
             said = {"flag": name, "value": json.dumps(value)}
             result = await self._commands.run(SET, timeout_s=self._timeout_s, values=said)

@@ -65,6 +65,7 @@ class ConfigMapFlags:
 
     async def close(self) -> None:
         """See `FlagStore.close`."""
+        await self._api.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.place})"
