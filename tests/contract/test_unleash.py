@@ -21,6 +21,8 @@ from codeblue.testing.contracts.flags import FENCE, NAMES, OFF, OTHER, SHARE, SW
 
 __all__ = ["unleash", "unleash_server"]
 
+pytestmark = pytest.mark.slow
+
 ONE_USER = {"contextName": "userId", "operator": "IN", "values": ["u-1"]}
 LIMIT_S = 2.0
 

@@ -240,6 +240,14 @@ FAULTS: tuple[Fault, ...] = (
     F("routing-key-literal", LOCAL + "pages:\n  pagerduty_routing_key: 0123456789abcdef\n", 7, "literal value", SECRET),
     F("secret-in-env-name", LOCAL + "pages:\n  slack_webhook:\n    env: xoxb-abc\n", 8, "name of an environment variable", "RELEASE_VERSION"),
     F("secret-file-is-url", LOCAL + "state:\n  database:\n    file: postgresql://u:p@db/x\n", 8, "is a URL", "write a path"),
+    # Flags.
+    F("flags-set-no-value", LOCAL + "contract:\n  commands:\n    flags_set: [set-flag, '{flag}']\n", 8, "does not say where {value} stand", "'{flag}', '{value}'"),
+    F("flags-set-npm-swallows", LOCAL + "contract:\n  commands:\n    flags_set: [npm, run, set-flag, --enabled, '{value}', --, '{flag}']\n", 8, "gives npm itself the flag or the value", "write -- before"),
+    F("flags-set-npm-no-dashes", LOCAL + "contract:\n  commands:\n    flags_set: [npm, run, set-flag, '--name={flag}', '--enabled={value}']\n", 8, "gives npm itself the flag or the value", "write -- before"),
+    F("flag-store-empty", LOCAL + "flag_store: {}\n", 6, "names no place", "write one of"),
+    F("flag-store-two", LOCAL + "flag_store: {flagd_file: ./flags.json, unleash: {url: 'https://u.hospital.org', token: {env: A}, environment: production}}\n", 6, "names flagd_file and unleash", "write one of"),
+    F("flag-store-local-config-map", LOCAL + "flag_store:\n  config_map: {name: flags}\n", 7, "needs kind: kubernetes", "write flagd_file"),
+    F("flag-store-token-literal", LOCAL + "flag_store:\n  unleash:\n    url: https://u.hospital.org\n    token: '*:production.abc'\n    environment: production\n", 9, "literal value", SECRET),
     # Channels and the status page.
     F("pagerduty-twice", LOCAL + "pages:\n  pagerduty_routing_key: {env: A}\n  pagerduty:\n    routing_key: {env: A}\n", 7, "says the same as pagerduty", "delete pagerduty_routing_key"),
     F("pagerduty-no-key", LOCAL + "pages:\n  pagerduty: {}\n", 7, "names no routing key", "add routing_key"),
