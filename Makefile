@@ -60,6 +60,7 @@ test-slow: venv test-servers ## those that wait, kill or replay for many seconds
 test-cluster: venv ## the tests against a real Kubernetes: the testbed's own (root), or KUBECONFIG's test context
 	@if [ -z "$${KUBECONFIG:-}" ]; then testbed/kubernetes/up && testbed/kubernetes/image; fi
 	@tools/packages postgresql
+	@testbed/mongodb/build >/dev/null
 	$(BIN)/pytest tests/cluster --durations 15 $(PYTEST_ARGS)
 
 .PHONY: soak

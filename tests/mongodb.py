@@ -36,11 +36,12 @@ class MongoDb:
     process: Process
     port: int
     name: str = "test"
+    address: str = "127.0.0.1"
 
     @property
     def uri(self) -> str:
         """Its connection string."""
-        return f"mongodb://127.0.0.1:{self.port}/"
+        return f"mongodb://{self.address}:{self.port}/"
 
     @property
     def env(self) -> dict[str, str]:
@@ -83,13 +84,13 @@ def jars() -> str:
 
 
 @contextlib.contextmanager
-def running(port: int = 0) -> Iterator[MongoDb]:
+def running(port: int = 0, address: str = "127.0.0.1") -> Iterator[MongoDb]:
     """A server that answers; the kernel ends it when we die, however we die."""
     quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"]
     java = ["setpriv", "--pdeathsig", "KILL", "--", "java", *quick]
-    process = Process([*java, "-cp", f"{jars()}/*", "codeblue.MongoDb", str(port)], {})
+    process = Process([*java, "-cp", f"{jars()}/*", "codeblue.MongoDb", str(port), address], {})
     try:
-        server = MongoDb(process, process.listening(START_LIMIT_S)["port"])
+        server = MongoDb(process, process.listening(START_LIMIT_S)["port"], address=address)
         until("MongoDB answers a ping", server.answers, START_LIMIT_S)
         yield server
     finally:
