@@ -15,6 +15,7 @@ from codeblue.ports.platform import Place
 from codeblue.record.flags import FLAG_KINDS, prior_values
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.flags import DisableRequest, RestoreRequest, page_of
+from codeblue.runbooks.recovery import Request as VerifyRequest
 from codeblue.testing.memory_cluster import Behaviour
 
 PROFILE = """\
@@ -254,3 +255,27 @@ async def test_the_clinical_lead_is_told_once_with_an_incident_and_without(ward:
     [told] = ward.lab.events("flags.disabled")
     assert told.incident == INCIDENT
     assert told.data["flags"] == OFF
+
+
+@pytest.mark.req("R42")
+async def test_the_verification_expects_off_what_was_switched_off_until_it_is_restored(ward: Ward) -> None:
+    ward.lab.flags.values = {
+        "ai_enabled": Stored(value=True),
+        "lab_enabled": Stored(value=True),
+        "rollout": Stored(100),
+    }
+    ward.lab.prober.bodies["/metrics"] = b"nothing"
+
+    async def flags() -> str:
+        return (await ward.lab.perform("recovery", VerifyRequest())).step("flags").state
+
+    assert await flags() == "done"
+    await ward.disable("ai_enabled")
+    assert await flags() == "done"
+    ward.lab.flags.values["ai_enabled"] = Stored(value=True)
+    assert await flags() == "failed", "somebody switched it on again"
+    ward.lab.flags.values["ai_enabled"] = Stored(value=False)
+    await ward.restore()
+    assert await flags() == "done"
+    ward.lab.flags.values["ai_enabled"] = Stored(value=False)
+    assert await flags() == "failed"

@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping
 
 from codeblue.model.errors import Temporary
+from codeblue.model.flag import off
 from codeblue.model.health import Outcome, Probe
 from codeblue.model.verdict import Verdict
+from codeblue.record.flags import FLAG_KINDS, prior_values
 from codeblue.runbooks.processes import census, judge
 from codeblue.runbooks.rollout import judge_rollout, judge_traffic
 from codeblue.runbooks.step import Check, World
@@ -64,7 +66,10 @@ class Command(Check):
 
 
 class Flags(Check):
-    """R42: every worker process of every pod reports the expected value of every flag (D27)."""
+    """R42: every worker process of every pod reports the expected value of every flag (D27).
+
+    Expected is what the profile says, and off for a flag that was switched off and not restored (R20).
+    """
 
     id, title, every_s, limit_s = "flags", "Compare the flags of every process with the expected state", 1.0, 15.0
 
@@ -72,7 +77,10 @@ class Flags(Check):
         self._world = world
 
     async def probe(self) -> Verdict:
-        return judge(self.id, await census(self._world), self._world.profile.flags)
+        record, flags = self._world.record, self._world.profile.flags
+        switched_off = prior_values(record.read(kinds=FLAG_KINDS))
+        expected = {name: off(value) if name in switched_off else value for name, value in flags.items()}
+        return judge(self.id, await census(self._world), expected)
 
 
 class Latency(Check):

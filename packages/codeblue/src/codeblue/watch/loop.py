@@ -23,6 +23,7 @@ from codeblue.rules.decision import AI_FAILURES, OURS, Limits, Situation, decide
 from codeblue.rules.known_good import Soak, choose
 from codeblue.rules.service import ServiceTriggers, mode_of
 from codeblue.rules.severity import severity_named, severity_of
+from codeblue.runbooks.flags import DisableRequest
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.replace_pod import Request as ReplaceRequest
 from codeblue.runbooks.rollout import judge_rollout
@@ -283,6 +284,8 @@ class Watch:
                 return "quick_rollback", Request(at_once=at_once, leave_known_good=literal)
             case Action.REPLACE_POD:
                 return "replace_pod", ReplaceRequest(decision.pods)
+            case Action.DISABLE_FLAGS if self.world.flags is not None:
+                return "flags_disable", DisableRequest()
             case _:
                 return None
 
