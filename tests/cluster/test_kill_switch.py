@@ -1,10 +1,11 @@
 """The kill switch on a real cluster: every process of every pod, one store, the model's calls counted (R20, R21).
 
-The store is on the machine of the tests, where the pods reach it by the node's address; the operator commands run there
+The store is on the machine of the tests, where the pods reach it; the operator commands run there
 as well, so they work while no pod does. Whether the model was called is counted in its emulator.
 """
 
 import json
+import socket
 import sys
 import threading
 import urllib.error
@@ -88,6 +89,11 @@ class Ward:
         if wait:
             self.cluster.rolled_out(self.namespace, NAME)
 
+    def every_process(self, limit):
+        """For how long it is waited until every process agrees."""
+        self.case.settings["runbooks"]["flags"]["every_process"] = limit
+        self.case.write_profile()
+
     def called(self):
         """How often the model was asked."""
         with urllib.request.urlopen(f"{self.emulators}/_control", timeout=5) as answer:
@@ -134,7 +140,10 @@ class Ward:
 def ward(cluster, namespace, tmp_path):
     addresses = cluster.get("nodes")["items"][0]["status"]["addresses"]
     node = next(a["address"] for a in addresses if a["type"] == "InternalIP")
-    with mongodb.running(address=node) as store:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((node, 9))  # sends nothing: it finds our own address on the way there
+        ours = probe.getsockname()[0]
+    with mongodb.running(address=ours) as store:
         ward = Ward(cluster, namespace, tmp_path, store)
         try:
             yield ward
@@ -152,9 +161,14 @@ def test_off_in_every_process_of_every_pod_and_back(ward):
     wait_until("answers by the model", lambda: ward.called() > 0, timeout_s=60)
     frozen = ward.status().document["processes"][0]
     ward.signal(frozen["pod"], frozen["pid"], "SIGSTOP")
+    ward.every_process("30s")
     ended = ward.flags("disable")
     assert ended.code == 1, ended.said
     assert f"{frozen['pod']} process {frozen['pid']} does not report any more" in ended.document["why"]
+    ward.every_process("75s")
+    ended = ward.flags("disable")
+    assert ended.code == 1, "the service has given up on it by now, and we have not"
+    assert f"{frozen['pod']}: {WORKERS - 1} of its {WORKERS} processes report" in ended.document["why"]
     ward.signal(frozen["pod"], frozen["pid"], "SIGCONT")
 
     ended = ward.flags("disable")

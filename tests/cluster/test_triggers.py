@@ -231,7 +231,7 @@ def test_prometheus_that_dies_changes_nothing_and_hides_nothing(ward, tmp_path, 
     """
     whole = request.config.getoption("--whole-times")
     triggers = {**TRIGGERS, "blind": "10m", "errors": {"mode": "act"}} if whole else TRIGGERS
-    blind_s, lasting_s = (600.0, 120.0) if whole else (10.0, DEFINED["R5"])
+    blind_s, lasting_s = (600.0, 120.0 - 30.0) if whole else (10.0, DEFINED["R5"])
     pods = [(p["status"]["podIP"], p["metadata"]["name"]) for p in ward.case("look").pods()]
     jobs = {NAME: [{"targets": [f"{ip}:{manifests.PORT}"], "labels": {"pod": name}} for ip, name in pods]}
     with running(tmp_path, jobs) as prometheus:

@@ -35,6 +35,7 @@ class Ward:
         self.lab = Lab(profile)
         self.lab.flags.values = {name: Stored(value) for name, value in BEFORE.items()}
         self.frozen: set[tuple[str, int]] = set()
+        self.gone: set[tuple[str, int]] = set()
         self.stale: dict[tuple[str, int], dict[str, FlagValue]] = {}
         self.calls: Callable[[str, float], float] = lambda pod, at_s: 100.0
         self.lab.prober.bodies["/processes"] = self.processes
@@ -49,10 +50,12 @@ class Ward:
                     {
                         "pod": pod,
                         "pid": pid,
+                        "workers": 2,
                         "live": (pod, pid) not in self.frozen,
                         "flags": {n: {"value": v} for n, v in self.stale.get((pod, pid), stored).items()},
                     }
                     for pid in (11, 12)
+                    if (pod, pid) not in self.gone
                 ]
             }
         ).encode()
@@ -125,6 +128,14 @@ async def test_a_frozen_process_is_named_and_it_is_not_done(ward: Ward) -> None:
     assert (run.state, run.exit_code) == (RunState.FAILED, ExitCode.FAILED)
     assert f"{ward.first} process 12 does not report any more" in run.step("every-process").why
     assert ward.stored == OFF, "the others are off"
+
+
+@pytest.mark.defect("D27")
+async def test_a_process_that_the_service_has_given_up_on_is_missed_by_its_number(ward: Ward) -> None:
+    ward.gone = {(ward.first, 12)}
+    run = await ward.disable()
+    assert run.exit_code == ExitCode.FAILED
+    assert f"{ward.first}: 1 of its 2 processes report" in run.step("every-process").why
 
 
 @pytest.mark.defect("D27")

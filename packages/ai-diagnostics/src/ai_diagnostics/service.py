@@ -57,6 +57,7 @@ class Service:
             "pod_uid": self.settings.pod_uid,
             "pid": os.getpid(),
             "worker": self.number,
+            "workers": self.settings.workers,
             "start_time": self.started_at,
             "version": self.settings.version,
             "code_version": __version__,

@@ -32,6 +32,7 @@ class Process:
         pod: the pod that it says it is in, "" where it does not say.
         live: whether it still reports; a frozen one does not.
         values: flags and modes as it applies them now; as they came, so anything.
+        workers: how many processes its pod should have; None where it does not say.
         loaded_at: when it took them over, in its own words.
     """
 
@@ -40,6 +41,7 @@ class Process:
     pid: str
     live: bool
     values: Mapping[str, Any]
+    workers: int | None = None
     loaded_at: str = ""
 
     @property
@@ -112,6 +114,9 @@ def judge(rule: str, seen: Census, expected: Mapping[str, FlagValue]) -> Verdict
         if pod.name not in idle and not _speaks(pod.name, seen):
             why = seen.silent.get(pod.name, "; ".join(seen.silent.values()) or "none of its processes reports")
             return Verdict(rule, Outcome.UNKNOWN, f"{pod.name}: {why}")
+        have, should = _counted(pod.name, seen)
+        if have < should:
+            return Verdict(rule, Outcome.UNKNOWN, f"{pod.name}: {have} of its {should} processes report")
     if not seen.pods:
         return Verdict(rule, Outcome.OK, "there is no pod, so no process: whoever comes up reads the stored values")
     count = len({(p.pod or p.place, p.pid) for p in seen.processes})
@@ -128,6 +133,15 @@ def _speaks(pod: str, seen: Census) -> bool:
     """Whether a process of this very pod was heard of; of one that names no pod of ours the place counts."""
     known = {p.name for p in seen.pods}
     return any(pod == (p.pod if p.pod in known else p.place) for p in seen.processes)
+
+
+def _counted(pod: str, seen: Census) -> tuple[int, int]:
+    """How many processes of a pod report, and how many it should have by the most that any of them says.
+
+    One that is frozen is taken off the service's own list after a while: only the number tells that it is there.
+    """
+    own = {p.pid: p for p in seen.processes if (p.pod or p.place) == pod and p.live}
+    return len(own), max((p.workers or 0 for p in own.values()), default=0)
 
 
 def _processes(body: bytes, place: str) -> list[Process]:
@@ -157,13 +171,14 @@ def _process(said: dict[str, Any], place: str) -> Process:
             values[name] = entry.get("value") if isinstance(entry, dict) else entry
             if isinstance(entry, dict) and isinstance(entry.get("loaded_at"), str):
                 loaded.append(entry["loaded_at"])
-    pod = said.get("pod")
+    pod, workers = said.get("pod"), said.get("workers")
     return Process(
         place=place,
         pod=pod if isinstance(pod, str) else "",
         pid=str(said.get("pid", "?"))[:20],
         live=said.get("live") is not False,
         values=values,
+        workers=workers if isinstance(workers, int) and not isinstance(workers, bool) else None,
         loaded_at=max(loaded, default="")[:40],
     )
 
