@@ -165,7 +165,7 @@ def test_off_in_every_process_of_every_pod_and_back(ward):
     ended = ward.flags("disable")
     assert ended.code == 1, ended.said
     assert f"{frozen['pod']} process {frozen['pid']} does not report any more" in ended.document["why"]
-    ward.every_process("75s")
+    ward.every_process("40s")
     ended = ward.flags("disable")
     assert ended.code == 1, "the service has given up on it by now, and we have not"
     assert f"{frozen['pod']}: {WORKERS - 1} of its {WORKERS} processes report" in ended.document["why"]
