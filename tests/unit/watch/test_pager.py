@@ -1,6 +1,7 @@
 """Who is paged when, over what, once (R2, R3, D21): the loop on virtual time, counted at the provider."""
 
 import pytest
+from tests.unit.profile.valid import PEOPLE
 from tests.unit.watch.ward import ALL, INCIDENT, L1, L2, L3, L4, Ward
 
 from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
@@ -496,6 +497,22 @@ async def test_somebody_without_an_address_is_said_and_recorded_and_the_others_a
     assert [e.kind for e in ward.record.events].count("page.unrouted") == 1
     await ward.run(16 * MIN)
     assert ward.paged("L2") == ["ai_team"]
+
+
+@pytest.mark.req("R2", "R3")
+@pytest.mark.parametrize(
+    "narrow", ["escalation: {l1: {channels: [slack]}}\n", "severity: {sev1: {channels: [slack]}}\n"]
+)
+async def test_a_list_without_an_address_gives_way_to_the_wider_one(narrow: str) -> None:
+    """A check refuses such a profile; what a channel really has an address for is known only here."""
+    people = "".join(f'  {role}: {{name: Ada Berg, phone: "+2106831752{n}"}}\n' for n, role in enumerate(PEOPLE))
+    pages = f"contacts:\n{people}pages: {{pagerduty_routing_key: {{env: A}}, slack_webhook: {{env: B}}}}\n"
+    ward = Ward(pages + narrow, pagerduty=MemoryProvider(), slack=MemoryProvider())
+    ward.pager.channels[1]._roles = {"cto"}  # type: ignore[attr-defined]
+    ward.open()
+    await ward.run(3)
+    assert [(p.level, p.role.value) for p in ward.providers["pagerduty"].pages] == [("L1", "on_call")]
+    assert "page.unrouted" not in [e.kind for e in ward.record.events]
 
 
 # --- the record

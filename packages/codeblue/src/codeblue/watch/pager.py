@@ -5,7 +5,7 @@ record the outcome. The record is the queue and the memory: a kill at any point 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -348,20 +348,26 @@ class Pager:
         )
 
     def _routes(self, id_: str, case: _Case, call: Call) -> tuple[Route, ...]:
-        """The channels that reach the role, in the order of the level, else of the severity, else of `pages`."""
-        channels = [self._by_name[n] for n in self._order(case, call) if n in self._by_name]
-        pages = [(channel, self._page(id_, case, call, channel.name)) for channel in channels]
-        return tuple(Route(channel.name, channel.keyed) for channel, page in pages if channel.reaches(page))
+        """The channels that reach the role: those of the level, else of the severity, else of `pages`. A list without
+        an address of theirs gives way to the next wider one: an address in the wrong list is no reason for silence."""
+        for names in self._lists(case, call):
+            channels = [self._by_name[n] for n in names if n in self._by_name]
+            pages = [(channel, self._page(id_, case, call, channel.name)) for channel in channels]
+            routes = tuple(Route(channel.name, channel.keyed) for channel, page in pages if channel.reaches(page))
+            if routes:
+                return routes
+        return ()
 
-    def _order(self, case: _Case, call: Call) -> Sequence[str]:
-        if call.level == TEST:
-            return tuple(self._by_name)
-        e = self.profile.escalation
-        of_level = {"L1": e.l1.channels, "L2": e.l2.channels, "L3": e.l3.channels, "L4": e.l4.channels}.get(call.level)
-        of_severity = None
-        if case.incident is not None:
-            of_severity = plan_of(self.profile.severity, severity_named(case.incident.severity)).channels
-        return of_level or of_severity or configured(self.profile.pages) or tuple(self._by_name)
+    def _lists(self, case: _Case, call: Call) -> Iterator[Sequence[str]]:
+        """The lists of channels for a call, the narrowest first."""
+        if call.level != TEST:
+            e = self.profile.escalation
+            of = {"L1": e.l1.channels, "L2": e.l2.channels, "L3": e.l3.channels, "L4": e.l4.channels}
+            yield of.get(call.level) or ()
+            if case.incident is not None:
+                yield plan_of(self.profile.severity, severity_named(case.incident.severity)).channels or ()
+            yield configured(self.profile.pages)
+        yield tuple(self._by_name)
 
     def _page(self, id_: str, case: _Case, call: Call, channel: str, head: str = "") -> Page:
         if case.paging is None:
