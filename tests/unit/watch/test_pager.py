@@ -6,9 +6,10 @@ from tests.unit.watch.ward import ALL, INCIDENT, L1, L2, L3, L4, Ward
 
 from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
 from codeblue.model.event import Draft
-from codeblue.model.page import Page
+from codeblue.model.incident import Level
+from codeblue.model.page import Delivery, Fate, Page
 from codeblue.record.pages import fold_pages
-from codeblue.testing.memory_channel import MemoryProvider
+from codeblue.testing.memory_channel import MemoryChannel, MemoryProvider
 
 MIN = 60.0
 
@@ -55,7 +56,7 @@ async def test_a_mitigated_incident_pages_nobody_more_and_the_channel_is_told() 
     ward.event("incident.mitigated", actor="watch", why="healthy")
     await ward.run(60 * MIN)
     assert len(ward.pages) == 1
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, False)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, None)]
     assert ward.sentences[-1] == "nobody to page: no incident is open"
 
 
@@ -68,7 +69,7 @@ async def test_an_acknowledgement_stops_the_repetitions_of_its_level_and_not_the
     ward.event("incident.acknowledged", level="L1")
     await ward.run(3.9 * MIN)
     assert len(ward.paged("L1")) == 3
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, True)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1)]
     await ward.run(6 * MIN)
     assert set(ward.paged("L2")) == L2
     assert len(ward.paged("L2")) == 4  # nobody of L2 acknowledged: repeated after five minutes
@@ -607,6 +608,72 @@ async def test_a_platform_that_does_not_answer_is_no_reason_for_silence() -> Non
     assert len(ward.pages) == 1
 
 
+@pytest.mark.req("R2", "R3")
+@pytest.mark.parametrize("fate", [Fate.ACCEPTED, Fate.UNKNOWN])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_page_that_arrives_after_the_end_is_ended_too(
+    monkeypatch: pytest.MonkeyPatch, fate: Fate, restarted: bool
+) -> None:
+    """The provider takes three seconds; meanwhile the incident is over, or the process dies."""
+    ward, log = Ward("escalation: {l2: {after: 20s}, l3: {after: 40s}}\n"), []
+
+    async def send(self: MemoryChannel, page: Page) -> Delivery:
+        if page.level == "L2":
+            await ward.clock.sleep(3.0)
+        log.append(page.level)
+        return Delivery(fate if page.level == "L2" else Fate.ACCEPTED)
+
+    async def settle(self: MemoryChannel, incident: str, *, acknowledged: Level | None) -> None:
+        log.append(str(acknowledged))
+
+    monkeypatch.setattr(MemoryChannel, "send", send)
+    monkeypatch.setattr(MemoryChannel, "settle", settle)
+    ward.open()
+    await ward.run(21)
+    ward.event("incident.mitigated", actor="watch", why="proven healthy")
+    if restarted:
+        await ward.tick()
+        await ward.restart()
+    await ward.run(300)
+    assert log == ["L1", *(() if restarted else ("L2", "L2")), "None"]
+    assert [e.kind for e in ward.record.events].count("page.settled") == 1
+    assert ward.sentences[-1] == "nobody to page: no incident is open"
+
+
+@pytest.mark.req("R2", "R3")
+async def test_a_page_of_another_process_that_arrives_after_the_end_is_ended_too() -> None:
+    ward = Ward()
+    ward.open()
+    await ward.run(3)
+    data = {"level": "L2", "cycle": 0, "role": "cto", "key": "k", "channel": "pagerduty", "round": 0}
+    ward.event("page.intended", **data, severity="SEV1", elapsed_s=3.0)
+    ward.event("incident.mitigated", why="healthy")
+    ward.event("page.settled", channel="pagerduty", acknowledged=False, upto=0, why="")
+    ward.event("page.delivered", **data, fate="accepted", reference="", why="", elapsed_s=4.0)
+    await ward.run(20)
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, None)]
+
+
+@pytest.mark.req("R3")
+async def test_only_pages_from_before_an_acknowledgement_are_acknowledged_at_the_provider() -> None:
+    """What is paged anew after it expired must ring, and another level is not its own."""
+    ward = Ward("escalation: {repeat: 5m, ack_expires: 8m, l2: {after: 20m}, l3: {after: 40m}}\n")
+    ward.open()
+    await ward.run(60)
+    ward.event("incident.acknowledged", level="L1")
+    await ward.run(30 * MIN)
+    assert len(ward.paged("L1")) > 2
+    assert len(ward.paged("L2")) > 2
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1)]
+    assert [e.kind for e in ward.record.events].count("page.settled") == 1
+    ward.event("incident.acknowledged", level="L2")
+    ward.event("incident.acknowledged", level="L1")
+    await ward.run(3)
+    assert [level for _, level in ward.providers["pagerduty"].settled] == [Level.L1, Level.L2]
+    asked = [(e.data["acknowledged"], e.data["upto"]) for e in ward.record.events if e.kind == "page.settled"]
+    assert len(asked) == len(set(asked)) == 3
+
+
 async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     ward = Ward()
     ward.open()
@@ -615,7 +682,7 @@ async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     channel, asked = ward.pager.channels[0], []
     settle = channel.settle
 
-    async def counting(incident: str, *, acknowledged: bool) -> None:
+    async def counting(incident: str, *, acknowledged: Level | None) -> None:
         asked.append(incident)
         await settle(incident, acknowledged=acknowledged)
 
@@ -626,11 +693,11 @@ async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     assert 3 <= len(asked) <= 5  # not once a second
     ward.providers["pagerduty"].way = "accept"
     await ward.run(10)
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, True)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1)]
     await ward.restart()
     ward.event("incident.resolved", reason="over")
     await ward.run(10)
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, True), (INCIDENT, False)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1), (INCIDENT, None)]
     assert [e.kind for e in ward.record.events].count("page.settled") == 2
 
 

@@ -28,6 +28,9 @@ PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, AI_OFF, *P
 #: Levels that are not of the ladder.
 NOTICE, TEST = "notice", "test"
 
+#: States of an attempt with which the provider may have the page, or is about to.
+_REACHED = ("intended", Fate.ACCEPTED.value, Fate.UNKNOWN.value)
+
 #: Later than anything that is certain.
 _LATE_S = 1e9
 
@@ -45,6 +48,7 @@ class Attempt:
         state: "intended" (sent or about to be: no outcome yet), "deferred" (certainly not accepted; another try follows
             at `not_before_s`), or a `Fate`.
         first_s, last_s: elapsed seconds of the incident at its first and latest event.
+        seq: number of the event that last meant it.
     """
 
     key: str
@@ -59,6 +63,7 @@ class Attempt:
     ended: datetime | None = None
     reference: str = ""
     why: str = ""
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +198,14 @@ class PagingView:
         said = max((c.at_s for c in self.calls if c.level == Level.L1.name), default=-1.0)
         return tuple(w.seq for w in self.waiting if w.at_s > said)
 
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Channels that may have something of it: what is settled there when somebody acknowledges."""
-        reached = (Fate.ACCEPTED.value, Fate.UNKNOWN.value)
-        return tuple(dict.fromkeys(a.channel for c in self.calls for a in c.attempts if a.state in reached))
+    def reached(self, ack: Ack | None = None) -> tuple[str, ...]:
+        """Channels that have a page, may have one, or get one at the moment: those that are told what became of it.
+
+        Args:
+            ack: only pages that it is for: of its level and those below, meant before it. None: all.
+        """
+        there = [(c, a) for c in self.calls for a in c.attempts if a.state in _REACHED]
+        return tuple(dict.fromkeys(a.channel for c, a in there if ack is None or _is_for(ack, c.level, a)))
 
 
 def fold_pages(events: Iterable[Event]) -> dict[str, PagingView]:
@@ -252,6 +260,7 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             return _attempt(view, event, elapsed, state="deferred", not_before_s=later, why=text(d, "why"))
         case "page.delivered":
             fate, reference = Fate(text(d, "fate")), text(d, "reference")
+            view = _unsettled(view, text(d, "key")) if fate.value in _REACHED else view
             return _attempt(
                 view, event, elapsed, state=fate.value, reference=reference, why=text(d, "why"), ended=event.at
             )
@@ -323,10 +332,31 @@ def _intended(call: CallView, event: Event, elapsed: float) -> CallView:
     key, channel, round_ = text(d, "key"), text(d, "channel"), int(number(d, "round"))
     before = next((a for a in call.attempts if a.key == key and a.round == round_), None)
     if before is None:
-        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at)
+        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at, seq=event.seq)
         return replace(call, attempts=(*call.attempts, made))
-    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed)
+    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed, seq=event.seq)
     return replace(call, attempts=tuple(again if a is before else a for a in call.attempts))
+
+
+def _is_for(ack: Ack, level: str, attempt: Attempt) -> bool:
+    """Whether an acknowledgement is for this page: not for one that was meant after it, nor for a notice."""
+    return level in Level.__members__ and Level[level] <= Level[ack.level] and attempt.seq < ack.seq
+
+
+def _unsettled(view: PagingView, key: str) -> PagingView:
+    """A page arrives at a channel that was told already what became of it: it has to be told once more."""
+    for call in view.calls:
+        for attempt in call.attempts:
+            if attempt.key == key:
+                by_seq = {ack.seq: ack for ack in view.acks}
+                again = {
+                    (channel, acknowledged, upto)
+                    for channel, acknowledged, upto in view.settled
+                    if channel == attempt.channel
+                    and (not acknowledged or (upto in by_seq and _is_for(by_seq[upto], call.level, attempt)))
+                }
+                return replace(view, settled=view.settled - again)
+    return view
 
 
 def _attempt(view: PagingView, event: Event, elapsed: float, **changes: Any) -> PagingView:

@@ -7,6 +7,7 @@ from codeblue.model.incident import Level, Role
 from codeblue.profile.people import Escalation, SeverityPlan
 from codeblue.record.incidents import IncidentView
 from codeblue.record.pages import NOTICE, PagingView
+from codeblue.record.pages import Ack as Acknowledged
 from codeblue.rules.severity import MANUAL, plan_of, severity_named, told_of
 
 _ROLES = frozenset(role.value for role in Role)
@@ -138,6 +139,12 @@ def situation_of(incident: IncidentView, paging: PagingView, severity: SeverityP
         called=called,
         noticed=frozenset((c.cycle, Role(c.role)) for c in paging.calls if c.level == NOTICE and c.role in _ROLES),
     )
+
+
+def standing(paging: PagingView, elapsed_s: float, ack_expires_s: float) -> tuple[Acknowledged, ...]:
+    """The acknowledgements of the record that count now, without those that a later one includes."""
+    counts = [a for a in paging.acks if elapsed_s < a.active_s + ack_expires_s]
+    return tuple(a for n, a in enumerate(counts) if not any(b.level >= a.level for b in counts[n + 1 :]))
 
 
 def due(ladder: Ladder, now: Situation) -> Due:

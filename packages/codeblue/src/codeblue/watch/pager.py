@@ -31,12 +31,23 @@ from codeblue.record.pages import (
     SETTLED,
     TEST,
     UNROUTED,
+    Ack,
     CallView,
     PagingView,
     advance_paging,
 )
 from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, next_step
-from codeblue.rules.escalation import Call, Due, Situation, acknowledged, due, ladder_of, next_level, situation_of
+from codeblue.rules.escalation import (
+    Call,
+    Due,
+    Situation,
+    acknowledged,
+    due,
+    ladder_of,
+    next_level,
+    situation_of,
+    standing,
+)
 from codeblue.rules.paging import PageFacts, page_key, page_of
 from codeblue.rules.severity import plan_of, severity_named
 
@@ -167,6 +178,7 @@ class Pager:
             return False
         if incident is not None and not incident.over:
             return True
+        # a page that is being sent when it ends is one that the channel is told of: it stays until then
         open_requests = any(self._wants_requested(paging, r.level, r.seq, r.role) for r in paging.requested)
         return open_requests or bool(self._to_settle(case))
 
@@ -176,8 +188,9 @@ class Pager:
         paging = case.paging
         if paging is None:
             return ""
-        for channel, done, upto in self._to_settle(case):
-            self._settle(id_, channel, done, upto)
+        for channel, ack in self._to_settle(case):
+            if not self._on_its_way(paging, id_, channel):
+                self._settle(id_, channel, ack)
         sent = [self._go_on(id_, case, call) for call in self._wanted(case)]
         flying = [
             f"{role} ({level}) over {name}" for (i, level, _, role), (_, name) in self._flying.items() if i == id_
@@ -375,30 +388,38 @@ class Pager:
         facts = PageFacts(id_, self.profile.service, case.incident, case.paging, self._elapsed(case.paging))
         return page_of(facts, call, channel, head)
 
-    def _to_settle(self, case: _Case) -> list[tuple[str, bool, int]]:
-        """What the channels were not told yet: that it is over, else the latest acknowledgement."""
+    def _to_settle(self, case: _Case) -> list[tuple[str, Ack | None]]:
+        """What the channels were not told yet: that it is over (None), else the acknowledgements that count."""
         paging, incident = case.paging, case.incident
-        if paging is None or incident is None or not paging.channels:
+        if paging is None or incident is None:
             return []
-        if incident.over:
-            wanted = [(name, False, 0) for name in paging.channels]
-        else:
-            wanted = [(name, True, ack.seq) for ack in paging.acks[-1:] for name in paging.channels]
-        return [w for w in wanted if w not in paging.settled and w[0] in self._by_name]
+        acks: list[Ack | None] = [None]
+        if not incident.over:
+            acks = list(standing(paging, self._elapsed(paging), self.profile.escalation.ack_expires))
+        wanted = [(name, ack) for ack in acks for name in paging.reached(ack)]
+        return [(n, ack) for n, ack in wanted if _settled(n, ack) not in paging.settled and n in self._by_name]
 
-    def _settle(self, id_: str, channel: str, acknowledged: bool, upto: int) -> None:
-        key = (id_, channel, acknowledged, upto)
+    def _on_its_way(self, paging: PagingView, id_: str, channel: str) -> bool:
+        """Whether a page is being sent over the channel: what became of it is told when it is there."""
+        return any(
+            a.channel == channel and a.state == "intended" and (id_, *c.id) in self._flying
+            for c in paging.calls
+            for a in c.attempts
+        )
+
+    def _settle(self, id_: str, channel: str, ack: Ack | None) -> None:
+        key = (id_, *_settled(channel, ack))
         if key in self._settling or self.clock.monotonic() < self._settle_at.get(key, 0.0):
             return
-        self._settling[key] = asyncio.create_task(self._tell(key))
+        self._settling[key] = asyncio.create_task(self._tell(key, Level[ack.level] if ack else None))
 
-    async def _tell(self, key: tuple[str, str, bool, int]) -> None:
+    async def _tell(self, key: tuple[str, str, bool, int], level: Level | None) -> None:
         id_, channel, acknowledged, upto = key
         await self._may()
         why = ""
         try:
             async with asyncio.timeout(SEND_S):
-                await self._by_name[channel].settle(id_, acknowledged=acknowledged)
+                await self._by_name[channel].settle(id_, acknowledged=level)
         except (Temporary, TimeoutError) as error:
             delay_s = error.delay_s if isinstance(error, Temporary) else SETTLE_AGAIN_S
             self._settle_at[key] = self.clock.monotonic() + max(SETTLE_AGAIN_S, delay_s)
@@ -459,6 +480,11 @@ async def until_quiet(pager: Pager, *, limit_s: float) -> None:
             raise Unreachable(f"No channel reached {late}.", remedy="Call them by telephone.")
         await pager.clock.sleep(0.2)
         await pager.cycle()
+
+
+def _settled(channel: str, ack: Ack | None) -> tuple[str, bool, int]:
+    """How `PagingView.settled` names it."""
+    return channel, ack is not None, ack.seq if ack else 0
 
 
 def _named(call: Call) -> dict[str, object]:
