@@ -234,6 +234,59 @@ async def test_the_severity_decides_where_it_starts_and_how_far_it_goes() -> Non
     assert quiet.pages[-1].severity == 1
 
 
+@pytest.mark.req("R3")
+@pytest.mark.parametrize("hours", [0, 2, -2])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_worse_severity_pages_anew_whoever_was_told_of_less(hours: float, restarted: bool) -> None:
+    """Somebody took a small incident over; that is no word about an outage."""
+    ward = Ward("escalation: {repeat: 15m, ack_expires: 2h}\n")
+    ward.open("R7", "SEV3")
+    await ward.run(16 * MIN)
+    ward.event("incident.acknowledged", level="L2")
+    await ward.run(60)
+    ward.jump(hours)
+    ward.event("incident.severity", actor="watch", severity="SEV1", why="R4 fires as well")
+    if restarted:
+        await ward.restart()
+    await ward.run(5)
+    anew = [(p.level, p.role.value) for p in ward.pages if p.severity == 1]
+    assert sorted(anew) == [("L1", "on_call"), ("L2", "ai_team"), ("L2", "devops_lead")]
+    await ward.run(5 * MIN)
+    assert len(ward.pages) == 6
+    ward.event("incident.severity", actor="person:ada", severity="SEV2", why="better")
+    ward.event("incident.acknowledged", level="L2")
+    await ward.run(60)
+    assert len(ward.pages) == 6
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L2)]
+    assert [e.kind for e in ward.record.events].count("page.settled") == 2
+    await ward.run(8 * MIN)
+    assert set(ward.paged("L3")) == L3
+
+
+@pytest.mark.req("R3")
+async def test_until_acknowledged_a_worse_severity_sets_the_ladder_going_again() -> None:
+    ward = Ward("escalation: {until: acknowledged, ack_expires: 2h, repeat: 0s}\n")
+    ward.open("R7", "SEV3")
+    await ward.run(60)
+    ward.event("incident.acknowledged")
+    await ward.run(20 * MIN)
+    assert len(ward.pages) == 1
+    ward.event("incident.severity", actor="watch", severity="SEV1", why="R4 fires as well")
+    await ward.run(5)
+    assert (len(ward.paged("L1")), set(ward.paged("L2"))) == (2, L2)
+
+
+@pytest.mark.req("R3")
+async def test_a_page_that_was_not_delivered_yet_is_replaced_by_the_worse_one() -> None:
+    ward = Ward("escalation: {repeat: 0s}\n", pagerduty=MemoryProvider(way="down"))
+    ward.open("R7", "SEV3")
+    await ward.run(10)
+    ward.event("incident.severity", actor="watch", severity="SEV1", why="R4 fires as well")
+    ward.providers["pagerduty"].way = "accept"
+    await ward.run(5 * MIN)
+    assert [(p.level, p.cycle, int(p.severity)) for p in ward.pages] == [("L1", 1, 1)]
+
+
 # --- time that does not pass as it should
 
 

@@ -18,12 +18,13 @@ from codeblue.record.fields import mapping, number, reading, text
 INTENDED, DEFERRED, DELIVERED = "page.intended", "page.deferred", "page.delivered"
 REQUESTED, UNROUTED, SETTLED = "page.requested", "page.unrouted", "page.settled"
 ANCHORED, ACKNOWLEDGED, ESCALATED = "incident.anchored", "incident.acknowledged", "incident.escalated"
+SEVERITY = "incident.severity"
 #: Whoever switched AI features off in an incident says so with this event; the Clinical lead is told (R3).
 AI_OFF = "flags.disabled"
 
 PAGE_KINDS = (INTENDED, DEFERRED, DELIVERED, REQUESTED, UNROUTED, SETTLED)
 #: The kinds of event that paging is folded from.
-PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, AI_OFF, *PAGE_KINDS)
+PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, SEVERITY, AI_OFF, *PAGE_KINDS)
 
 #: Levels that are not of the ladder.
 NOTICE, TEST = "notice", "test"
@@ -74,6 +75,7 @@ class CallView:
         level: "L1" … "L4", "notice", "test".
         at_s: elapsed seconds of the incident when it was first meant.
         unrouted: why no channel could even be tried.
+        seq: number of the event that first meant it.
     """
 
     level: str
@@ -82,6 +84,7 @@ class CallView:
     at_s: float
     attempts: tuple[Attempt, ...] = ()
     unrouted: str = ""
+    seq: int = 0
 
     @property
     def id(self) -> tuple[str, int, str]:
@@ -157,6 +160,9 @@ class PagingView:
         proven_s: so long it lasted at least.
         loose: something happened whose elapsed time is an estimate.
         settled: (channel, acknowledged, sequence number of the acknowledgement or 0).
+        severity: of the incident, "" without one.
+        worse: number of the event that last gave it a worse severity, 0 without one: what was said and acknowledged
+            before it was about less.
     """
 
     incident: str
@@ -173,6 +179,8 @@ class PagingView:
     ai_off: bool = False
     loose: bool = False
     settled: frozenset[tuple[str, bool, int]] = frozenset()
+    severity: str = ""
+    worse: int = 0
 
     def elapsed_s(self, anchor: Anchor, now: datetime) -> float:
         """How long it lasts: by the boot's own clock where it was anchored in this boot, else by the time of day since
@@ -226,7 +234,8 @@ def advance_paging(view: PagingView | None, event: Event) -> PagingView | None:
         if view is None:
             if event.kind not in ("incident.opened", REQUESTED):
                 return None
-            view = PagingView(event.incident, event.at, event.at)
+            severity = text(event.data, "severity") if event.kind == "incident.opened" else ""
+            view = PagingView(event.incident, event.at, event.at, severity=severity)
             if "anchor" in event.data:
                 anchor = _anchor(mapping(event.data, "anchor"))
                 view = replace(view, boots={anchor.boot: anchor.at_s})
@@ -252,9 +261,9 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             anchor = _anchor(d)
             return replace(view, boots={**view.boots, anchor.boot: anchor.at_s - elapsed})
         case "page.intended":
-            return _call(view, d, lambda c: _intended(c, event, elapsed), elapsed)
+            return _call(view, event, lambda c: _intended(c, event, elapsed), elapsed)
         case "page.unrouted":
-            return _call(view, d, lambda c: replace(c, unrouted=text(d, "why")), elapsed)
+            return _call(view, event, lambda c: replace(c, unrouted=text(d, "why")), elapsed)
         case "page.deferred":
             later = elapsed + number(d, "delay_s")
             return _attempt(view, event, elapsed, state="deferred", not_before_s=later, why=text(d, "why"))
@@ -287,6 +296,10 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             return replace(view, acks=(*view.acks, ack))
         case "incident.escalated":
             return replace(view, escalated=(*view.escalated, Level[text(d, "level")].name))
+        case "incident.severity":
+            severity = text(d, "severity")
+            worse = event.seq if severity < view.severity else view.worse  # SEV1 is the worst
+            return replace(view, severity=severity, worse=worse)
         case "flags.disabled":
             return replace(view, ai_off=True)
     return view
@@ -319,10 +332,11 @@ def _highest(view: PagingView) -> str:
     return max((Level[c.level] for c in view.calls if c.level in Level.__members__), default=Level.L1).name
 
 
-def _call(view: PagingView, d: Mapping[str, Any], change: Any, elapsed: float) -> PagingView:
+def _call(view: PagingView, event: Event, change: Any, elapsed: float) -> PagingView:
+    d = event.data
     level, cycle, role = text(d, "level"), int(number(d, "cycle")), text(d, "role")
     if view.call(level, cycle, role) is None:
-        view = replace(view, calls=(*view.calls, CallView(level, cycle, role, elapsed)))
+        view = replace(view, calls=(*view.calls, CallView(level, cycle, role, elapsed, seq=event.seq)))
     calls = tuple(change(c) if c.id == (level, cycle, role) else c for c in view.calls)
     return replace(view, calls=calls)
 

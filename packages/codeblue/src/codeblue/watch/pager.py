@@ -253,11 +253,13 @@ class Pager:
         return [*wanted, *meant, *verdict.calls]
 
     def _still(self, paging: PagingView, now: Situation, call: CallView) -> bool:
-        """Whether a call that was meant is still wanted: nobody has acknowledged, and no later one replaced it."""
+        """Whether a call that was meant is still wanted: nobody has acknowledged, and no later one replaces it."""
         if call.level not in Level.__members__:
             approvals = {w.seq for w in paging.waiting}
             return call.level == NOTICE and (call.cycle == 0 or call.cycle in approvals)
         latest = paging.latest(call.level, call.role)
+        if call.seq < paging.worse:
+            return False  # it speaks of less than it is now: the page that replaces it is due
         return latest is not None and latest.id == call.id and not acknowledged(self._ladder, now, Level[call.level])
 
     def _wants_requested(self, paging: PagingView, level: str, seq: int, role: str) -> bool:
