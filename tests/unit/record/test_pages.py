@@ -72,6 +72,8 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
         ("incident.acknowledged", {"level": "L9"}),
         ("incident.acknowledged", {"level": "L1", "anchor": {"boot": 3, "at_s": 1.0}}),
         ("incident.escalated", {"level": ""}),
+        ("page.yielded", {"key": "k", "elapsed_s": 1.0}),
+        ("incident.severity", {"why": "less"}),
         ("page.requested", {"level": "test"}),
         ("page.settled", {"channel": "slack", "acknowledged": True}),
     ],

@@ -1,5 +1,6 @@
 """The status page follows the record: on virtual time, with a page that fails, and killed at every point (R22, D33)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -302,6 +303,33 @@ async def test_a_refusal_is_recorded_once_said_and_tried_anew_later(town: Town, 
     assert town.kinds == ["intended", "refused", "posted"]
     assert town.statuses == ["investigating"]
     assert fold_announcement(town.record.events).refused == ((Posted.INVESTIGATING, error.message),)
+
+
+async def test_a_lease_that_does_not_answer_holds_up_no_word_for_long(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer_module, "MAY_S", 0.01)
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    town.announcer._fence = never
+    town.open()
+    await town.announcer.cycle()
+    assert town.statuses == ["investigating"]
+
+
+@pytest.mark.parametrize("defect", [KeyError("id"), IndexError("x"), LookupError("x")])
+async def test_a_defect_of_the_adapter_is_no_entry_that_a_person_removed(town: Town, defect: LookupError) -> None:
+    town.open()
+    await town.run(1)
+    town.start()
+    town.page.fails = [defect] * 9  # type: ignore[list-item]
+    for _ in range(4):
+        with pytest.raises(type(defect)):
+            await town.announcer.cycle()
+        town.clock.advance(120)
+    assert "abandoned" not in town.kinds
 
 
 @pytest.mark.defect("D33")

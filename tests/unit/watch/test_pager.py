@@ -1,15 +1,18 @@
 """Who is paged when, over what, once (R2, R3, D21): the loop on virtual time, counted at the provider."""
 
+import asyncio
+
 import pytest
 from tests.unit.profile.valid import PEOPLE
 from tests.unit.watch.ward import ALL, INCIDENT, L1, L2, L3, L4, Ward
 
 from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
-from codeblue.model.event import Draft
+from codeblue.model.event import Draft, Event
 from codeblue.model.incident import Level
 from codeblue.model.page import Delivery, Fate, Page
 from codeblue.record.pages import fold_pages
 from codeblue.testing.memory_channel import MemoryChannel, MemoryProvider
+from codeblue.watch import pager as pager_module
 
 MIN = 60.0
 
@@ -733,6 +736,102 @@ async def test_only_pages_from_before_an_acknowledgement_are_acknowledged_at_the
     assert [level for _, level in ward.providers["pagerduty"].settled] == [Level.L1, Level.L2]
     asked = [(e.data["acknowledged"], e.data["upto"]) for e in ward.record.events if e.kind == "page.settled"]
     assert len(asked) == len(set(asked)) == 3
+
+
+# --- a command that pages beside a daemon
+
+ELSEWHERE = "0123456789abcdef/4711/815"
+
+
+def meant_elsewhere(ward: Ward, channel: str = "pagerduty", **more: object) -> str:
+    """Another process means the first page, and sends it. Returns the page's key."""
+    key = f"codeblue:{INCIDENT}:L1:0:on_call:{channel}"
+    data = {"level": "L1", "cycle": 0, "role": "on_call", "key": key, "channel": channel, "round": 0}
+    ward.event("page.intended", **data, severity="SEV1", process=ELSEWHERE, elapsed_s=0.0, **more)
+    return key
+
+
+@pytest.mark.req("B3", "R2")
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("fate", ["accepted", "refused", "", "dead"])
+async def test_a_page_that_another_process_sends_is_left_to_it_while_that_can_be(keyed: bool, fate: str) -> None:
+    """Never silence either: what has no outcome in time, or whose process is dead, is covered."""
+    first, second = MemoryProvider(keyed=keyed), MemoryProvider()
+    ward = two(first, second)
+    ward.pager.gone = lambda name: fate == "dead" and name == ELSEWHERE
+    ward.open()
+    key = meant_elsewhere(ward)
+    await ward.run(10)
+    covering = first if keyed else second
+    assert len(ward.pages) == (fate == "dead")
+    if fate in ("accepted", "refused"):
+        data = {"level": "L1", "cycle": 0, "role": "on_call", "key": key, "elapsed_s": 10.0}
+        ward.event("page.delivered", **data, fate=fate, reference="", why="")
+        covering = second
+    await ward.run(10)
+    assert len(ward.pages) == (fate != "accepted")
+    assert [p.role.value for p in covering.pages] == ["on_call"] * (fate != "accepted")
+    assert all(t == {"refused": 10, "": 15, "dead": 0}[fate] for t in ward.at("L1"))
+
+
+@pytest.mark.req("B3")
+@pytest.mark.parametrize("fate", ["accepted", ""])
+async def test_of_two_processes_that_mean_a_page_in_the_same_moment_one_sends_it(fate: str) -> None:
+    ward = Ward("escalation: {repeat: 0s, give_up: 1s, tries: 1}\n", pagerduty=MemoryProvider(keyed=False))
+    ward.pager.gone = lambda name: False
+    append = ward.record.append
+
+    def faster(draft: Draft) -> Event:
+        if draft.kind == "page.intended" and draft.actor == "pager":
+            ward.record.append = append  # type: ignore[method-assign]
+            meant_elsewhere(ward)
+        return append(draft)
+
+    ward.open()
+    ward.record.append = faster  # type: ignore[method-assign]
+    await ward.run(2)
+    assert ward.pages == []
+    [attempt] = ward.paging.calls[0].attempts
+    assert (attempt.state, attempt.tries, attempt.process) == ("intended", 1, ELSEWHERE)
+    if fate:
+        data = {"level": "L1", "cycle": 0, "role": "on_call", "key": attempt.key, "elapsed_s": 3.0}
+        ward.event("page.delivered", **data, fate=fate, reference="", why="")
+    await ward.run(5 * MIN)
+    assert len(ward.pages) == (not fate)
+
+
+@pytest.mark.req("B3")
+async def test_what_another_process_did_while_the_lease_was_asked_for_is_seen() -> None:
+    ward = two(MemoryProvider(keyed=False), MemoryProvider())
+    ward.pager.gone = lambda name: False
+
+    async def fence() -> None:
+        if not ward.paging.calls:
+            meant_elsewhere(ward)
+
+    ward.pager.fence = fence
+    ward.open()
+    await ward.run(5)
+    assert ward.pages == []
+    assert [e.kind for e in ward.record.events].count("page.intended") == 1
+
+
+@pytest.mark.req("R2")
+async def test_a_lease_that_does_not_answer_holds_up_no_page_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pager_module, "MAY_S", 0.01)
+    ward = Ward()
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    ward.pager.fence = never
+    ward.open()
+    await ward.pager.cycle()
+    await ward.pager.close(limit_s=5.0)
+    assert [p.role.value for p in ward.pages] == ["on_call"]
+
+
+# --- what becomes of it is told
 
 
 async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:

@@ -16,13 +16,15 @@ from codeblue.model.page import Fate
 from codeblue.record.fields import mapping, number, reading, text
 
 INTENDED, DEFERRED, DELIVERED = "page.intended", "page.deferred", "page.delivered"
+#: Two processes meant the same page at the same moment: the later one leaves it to the earlier one.
+YIELDED = "page.yielded"
 REQUESTED, UNROUTED, SETTLED = "page.requested", "page.unrouted", "page.settled"
 ANCHORED, ACKNOWLEDGED, ESCALATED = "incident.anchored", "incident.acknowledged", "incident.escalated"
 SEVERITY = "incident.severity"
 #: Whoever switched AI features off in an incident says so with this event; the Clinical lead is told (R3).
 AI_OFF = "flags.disabled"
 
-PAGE_KINDS = (INTENDED, DEFERRED, DELIVERED, REQUESTED, UNROUTED, SETTLED)
+PAGE_KINDS = (INTENDED, YIELDED, DEFERRED, DELIVERED, REQUESTED, UNROUTED, SETTLED)
 #: The kinds of event that paging is folded from.
 PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, SEVERITY, AI_OFF, *PAGE_KINDS)
 
@@ -50,6 +52,7 @@ class Attempt:
             at `not_before_s`), or a `Fate`.
         first_s, last_s: elapsed seconds of the incident at its first and latest event.
         seq: number of the event that last meant it.
+        process: who meant it then (`engine.process`), "" where it does not say.
     """
 
     key: str
@@ -65,6 +68,7 @@ class Attempt:
     reference: str = ""
     why: str = ""
     seq: int = 0
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,10 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             return replace(view, boots={**view.boots, anchor.boot: anchor.at_s - elapsed})
         case "page.intended":
             return _call(view, event, lambda c: _intended(c, event, elapsed), elapsed)
+        case "page.yielded":
+            meant = [a for c in view.calls for a in c.attempts if a.key == text(d, "key")]
+            tries = meant[-1].tries - 1 if meant else 1
+            return _attempt(view, event, elapsed, tries=tries, process=text(d, "to"))
         case "page.unrouted":
             return _call(view, event, lambda c: replace(c, unrouted=text(d, "why")), elapsed)
         case "page.deferred":
@@ -344,11 +352,12 @@ def _call(view: PagingView, event: Event, change: Any, elapsed: float) -> Paging
 def _intended(call: CallView, event: Event, elapsed: float) -> CallView:
     d = event.data
     key, channel, round_ = text(d, "key"), text(d, "channel"), int(number(d, "round"))
+    process = text(d, "process") if "process" in d else ""
     before = next((a for a in call.attempts if a.key == key and a.round == round_), None)
     if before is None:
-        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at, seq=event.seq)
+        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at, seq=event.seq, process=process)
         return replace(call, attempts=(*call.attempts, made))
-    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed, seq=event.seq)
+    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed, seq=event.seq, process=process)
     return replace(call, attempts=tuple(again if a is before else a for a in call.attempts))
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from codeblue.engine.crashpoint import crashpoint
+from codeblue.engine.process import is_gone, this_process
 from codeblue.model.errors import CodeBlueError, LeaseLost, Temporary, Unreachable
 from codeblue.model.event import Draft, Event
 from codeblue.model.incident import Level, Role
@@ -31,12 +32,14 @@ from codeblue.record.pages import (
     SETTLED,
     TEST,
     UNROUTED,
+    YIELDED,
     Ack,
+    Attempt,
     CallView,
     PagingView,
     advance_paging,
 )
-from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, next_step
+from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, Step, next_step
 from codeblue.rules.escalation import (
     Call,
     Due,
@@ -56,6 +59,10 @@ ACTOR = "pager"
 TICK_S = 1.0
 #: The port bounds a send to 10 s; a channel that does not keep to it is given up on.
 SEND_S = 12.0
+#: A lease that cannot be asked for within this time is treated as one that does not answer.
+MAY_S = 5.0
+#: An intent of a process that may be alive is that process's own business for so long: longer than any send.
+LOST_S = 15.0
 #: How old an event may become whose elapsed time is an estimate, where an acknowledgement's expiry hangs on it.
 LOOSE_S = 60.0
 #: A page that somebody asked for is not sent any more after this time: whoever asked is gone.
@@ -89,6 +96,8 @@ class Pager:
         channels: those that the profile configures, open.
         fence: gives the right to act or raises LeaseLost; asked before each intent.
         only: the one incident that it cares for; "": all.
+        me: the name of this process in its intents.
+        gone: whether the process of a name is certainly dead.
     """
 
     record: RecordStore
@@ -97,6 +106,8 @@ class Pager:
     clock: Clock
     fence: Callable[[], Awaitable[object]] | None = None
     only: str = ""
+    me: str = field(default_factory=this_process)
+    gone: Callable[[str], bool] = is_gone
     _cases: dict[str, _Case] = field(default_factory=dict)
     _seq: int = -1
     _flying: dict[tuple[str, str, int, str], tuple["asyncio.Task[None]", str]] = field(default_factory=dict)
@@ -279,8 +290,7 @@ class Pager:
         view = paging.call(call.level, call.cycle, call.role.value)
         attempts = view.attempts if view else ()
         routes = self._routes(id_, case, call)
-        elapsed = self._elapsed(paging)
-        while isinstance(step := next_step(attempts, routes, elapsed, self._patience), Count):
+        while isinstance(step := self._step(paging, attempts, routes), Count):
             self._outcome(id_, step.attempt.key, call, Delivery(step.fate, step.attempt.reference, step.why))
             self._follow()
             again = self._cases[id_].paging if id_ in self._cases else None
@@ -296,11 +306,21 @@ class Pager:
             case Nobody():
                 why = f"no channel has an address for {call.role.value}"
                 if view is None or not view.unrouted:
-                    self._event(id_, UNROUTED, **_named(call), why=why, elapsed_s=elapsed)
+                    self._event(id_, UNROUTED, **_named(call), why=why, elapsed_s=self._elapsed(paging))
                 return f"{call.role.value} ({call.level}) is NOT paged: {why}"
             case _:
                 failed = [a for a in attempts if a.state in (Fate.REFUSED, Fate.UNKNOWN)]
                 return f"{call.role.value} ({call.level}) is not reached yet: {failed[-1].why}" if failed else ""
+
+    def _step(self, paging: PagingView, attempts: Sequence[Attempt], routes: Sequence[Route]) -> Step:
+        flying = next((a.channel for a in attempts if self._elsewhere(paging, a)), "")
+        return next_step(attempts, routes, self._elapsed(paging), self._patience, flying=flying)
+
+    def _elsewhere(self, paging: PagingView, attempt: Attempt) -> bool:
+        """Whether another process may be sending it at the moment: a command beside us, or a daemon beside it."""
+        if attempt.state != "intended" or (attempt.process == self.me != "") or self.gone(attempt.process):
+            return False
+        return self._elapsed(paging) < attempt.last_s + LOST_S
 
     async def _send(self, id_: str, call: Call, channel: Channel, round_: int) -> None:
         """One attempt: intent, send, outcome; each committed before the next."""
@@ -309,8 +329,13 @@ class Pager:
         case = self._cases.get(id_)
         if case is None or case.paging is None or call not in self._wanted(case):
             return  # acknowledged or over meanwhile
+        view = case.paging.call(call.level, call.cycle, call.role.value)
+        step = self._step(case.paging, view.attempts if view else (), self._routes(id_, case, call))
+        if step != Send(channel.name, round_):
+            return  # another process was faster
         page = self._page(id_, case, call, channel.name)
         _crash(call, "due")
+        seen = self._seq
         intent = self._event(
             id_,
             INTENDED,
@@ -319,9 +344,16 @@ class Pager:
             channel=channel.name,
             round=round_,
             severity=page.severity.text,
+            process=self.me,
             elapsed_s=self._elapsed(case.paging),
         )
         _crash(call, "intended")
+        meant = self.record.read(after=seen, incident=id_, kinds=(INTENDED,))
+        first = next((e for e in meant if e.data.get("key") == page.key), intent)
+        if first.seq < intent.seq:  # in the same moment as we: the record says who was first
+            elapsed = self._elapsed(case.paging)
+            self._event(id_, YIELDED, key=page.key, to=str(first.data.get("process", "")), elapsed_s=elapsed)
+            return
         page = self._page(id_, case, call, channel.name, f"{intent.seq}:{intent.hash}")
         try:
             async with asyncio.timeout(SEND_S):
@@ -345,8 +377,9 @@ class Pager:
         A lease that cannot be asked for is no reason for silence: what it is kept in is down, and people are needed.
         """
         if self.fence is not None:
-            with suppress(Temporary):
-                await self.fence()
+            with suppress(Temporary, TimeoutError):
+                async with asyncio.timeout(MAY_S):
+                    await self.fence()
 
     def _outcome(self, id_: str, key: str, call: Call, delivery: Delivery) -> None:
         case = self._cases.get(id_)
@@ -404,7 +437,9 @@ class Pager:
     def _on_its_way(self, paging: PagingView, id_: str, channel: str) -> bool:
         """Whether a page is being sent over the channel: what became of it is told when it is there."""
         return any(
-            a.channel == channel and a.state == "intended" and (id_, *c.id) in self._flying
+            a.channel == channel
+            and a.state == "intended"
+            and ((id_, *c.id) in self._flying or self._elsewhere(paging, a))
             for c in paging.calls
             for a in c.attempts
         )
