@@ -11,6 +11,7 @@ import pytest
 from codeblue.adapters import inbox
 from codeblue.adapters.inbox import Inbox, read_inbox
 from codeblue.model.errors import Unreachable
+from codeblue.model.incident import Level
 from codeblue.model.page import Fate
 from codeblue.testing.contracts.channel import INCIDENT, Answer, ChannelContract, Received, Way, page
 
@@ -83,10 +84,23 @@ class TestInbox(ChannelContract):
 
     async def test_what_becomes_of_an_incident_stands_beside_its_pages(self, channel: Inbox, directory: Path) -> None:
         await channel.send(page())
-        await channel.settle(INCIDENT, acknowledged=True)
-        await channel.settle(INCIDENT, acknowledged=False)
+        await channel.settle(INCIDENT, acknowledged=Level.L1)
+        await channel.settle(INCIDENT, acknowledged=None)
         assert sorted(f.suffix for f in directory.iterdir()) == [".acknowledged", ".json", ".over"]
         assert len(read_inbox(directory)) == 1
+
+    @pytest.mark.parametrize("broken", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b'{"at": 1}', b'{"at": "x"}'])
+    async def test_a_file_that_is_no_page_keeps_nothing_from_being_settled(
+        self, channel: Inbox, directory: Path, broken: bytes
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "broken.json").write_bytes(broken)
+        (directory / "gone.json").symlink_to("nowhere")
+        (directory / "directory.json").mkdir()
+        await channel.send(page())
+        await channel.settle(INCIDENT, acknowledged=None)
+        assert [f.suffix for f in directory.iterdir() if f.suffix == ".over"] == [".over"]
+        assert [p["incident"] for p in read_inbox(directory)] == [INCIDENT]
 
     async def test_what_cannot_be_written_is_said_and_leaves_nothing_half(
         self, channel: Inbox, directory: Path, monkeypatch: pytest.MonkeyPatch

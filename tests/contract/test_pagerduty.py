@@ -10,7 +10,7 @@ import pytest
 
 from codeblue.adapters.pagerduty import MAX_SUMMARY, PagerDutyChannel
 from codeblue.model.errors import Refused, Temporary
-from codeblue.model.incident import Role, Severity
+from codeblue.model.incident import Level, Role, Severity
 from codeblue.model.page import Fate
 from codeblue.model.secret import Secret
 from codeblue.ports.channel import Channel
@@ -104,15 +104,24 @@ async def test_a_level_is_one_incident_there_and_the_next_level_another(
 
 
 @pytest.mark.req("R2")
-@pytest.mark.parametrize(("acknowledged", "status"), [(True, "acknowledged"), (False, "resolved")])
-async def test_a_process_that_sent_nothing_settles_every_level(
-    pagerduty: PagerDuty, channel: PagerDutyChannel, acknowledged: bool, status: str
+@pytest.mark.parametrize(
+    ("acknowledged", "statuses"),
+    [
+        (Level.L1, ["acknowledged", "triggered", "triggered", "triggered"]),
+        (Level.L2, ["acknowledged", "acknowledged", "triggered", "triggered"]),
+        (Level.L4, ["acknowledged", "acknowledged", "acknowledged", "triggered"]),
+        (None, ["resolved"] * 4),
+    ],
+)
+async def test_a_process_that_sent_nothing_settles_the_levels_that_it_is_about(
+    pagerduty: PagerDuty, channel: PagerDutyChannel, acknowledged: Level | None, statuses: list[str]
 ) -> None:
-    for level, role in (("L1", Role.ON_CALL), ("L3", Role.CTO), ("notice", Role.ON_CALL)):
+    """An acknowledgement of L1 must not silence L2, nor a notice, which is nobody's to take over."""
+    for level, role in (("L1", Role.ON_CALL), ("L2", Role.ON_CALL), ("L3", Role.CTO), ("notice", Role.ON_CALL)):
         await channel.send(page(role, level=level, cycle=0))
     await channel.send(page(cycle=0, incident="inc-20260105t031500z-ffffff"))
     await channel_to(pagerduty).settle(INCIDENT, acknowledged=acknowledged)
-    assert [a.status for a in pagerduty.alerts] == [status, status, status, "triggered"]
+    assert [a.status for a in pagerduty.alerts] == [*statuses, "triggered"]
 
 
 async def test_repeated_pages_are_settled_by_memory_or_by_the_record(
@@ -121,11 +130,11 @@ async def test_repeated_pages_are_settled_by_memory_or_by_the_record(
     repeated = page(cycle=3)
     sent = await channel.send(repeated)
     assert sent.reference == f"codeblue:{INCIDENT}:L1:3"
-    await channel_to(pagerduty).settle(INCIDENT, acknowledged=True)
+    await channel_to(pagerduty).settle(INCIDENT, acknowledged=Level.L1)
     assert pagerduty.alerts[0].status == "triggered", "a new process knows nothing of it"
-    await channel_to(pagerduty, sent=lambda _: [sent.reference]).settle(INCIDENT, acknowledged=True)
+    await channel_to(pagerduty, sent=lambda _: [sent.reference]).settle(INCIDENT, acknowledged=Level.L1)
     assert pagerduty.alerts[0].status == "acknowledged"
-    await channel.settle(INCIDENT, acknowledged=False)
+    await channel.settle(INCIDENT, acknowledged=None)
     assert pagerduty.alerts[0].status == "resolved"
 
 
@@ -147,7 +156,7 @@ async def test_what_will_not_pass_is_refused(pagerduty: PagerDuty, channel: Page
     assert (await channel.send(page())).fate is Fate.REFUSED
     assert len(pagerduty.log) == 1, "nothing is sent on to another address"
     with pytest.raises(Refused):
-        await channel.settle(INCIDENT, acknowledged=True)
+        await channel.settle(INCIDENT, acknowledged=Level.L1)
 
 
 @pytest.mark.parametrize("status", [200, 204])

@@ -142,7 +142,7 @@ async def test_our_channel_and_pagerduty_s_client_mean_the_same_incident(
     assert (await channel.send(sent)).fate is Fate.ACCEPTED
     client.acknowledge(incident_key(sent))
     assert server.alerts[0].status == "acknowledged"
-    await channel.settle(INCIDENT, acknowledged=False)
+    await channel.settle(INCIDENT, acknowledged=None)
     assert server.alerts[0].status == "resolved"
 
 

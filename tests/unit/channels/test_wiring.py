@@ -9,7 +9,7 @@ from tests.unit.profile.valid import PEOPLE
 
 from codeblue.model.errors import UsageError
 from codeblue.model.event import Draft
-from codeblue.model.incident import Role
+from codeblue.model.incident import Level, Role
 from codeblue.model.page import Fate
 from codeblue.profile.load import ProfileError, load_text
 from codeblue.profile.model import Profile
@@ -70,7 +70,7 @@ async def test_pagerduty_settles_what_an_earlier_process_paged_again(pagerduty: 
     for data in (meant, meant | {"channel": "slack", "cycle": 9}):
         record.append(Draft("page.intended", "pager", data, incident=INCIDENT))
     [later] = open_channels(profile(pages_of(pagerduty)), record)
-    await later.settle(INCIDENT, acknowledged=True)
+    await later.settle(INCIDENT, acknowledged=Level.L1)
     assert pagerduty.alerts[0].status == "acknowledged"
     asked = {r.json()["dedup_key"] for r in pagerduty.log}
     assert f"codeblue:{INCIDENT}:L1:9" not in asked, "a page of another channel is none of PagerDuty's"

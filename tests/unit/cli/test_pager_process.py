@@ -5,8 +5,10 @@ Who was paged and when is read from the request logs of the providers' emulators
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -262,3 +264,34 @@ def test_beside_a_daemon_commands_are_events_that_it_takes_up(home: Home, daemon
     assert f"acknowledged (L4) by {ME}" in home.run("incident", "list").out
     assert running.stop() == 0
     assert "pager: incident" in running.output
+
+
+@pytest.mark.req("R2", "B3")
+@pytest.mark.parametrize("wakes", [True, False])
+def test_beside_a_daemon_that_hangs_somebody_is_paged_and_nobody_twice(
+    local: Machine, tmp_path: Path, providers: Providers, wakes: bool
+) -> None:
+    """Slack takes no key, so each message is a page. The daemon goes on while the command's page is under way."""
+    pages = providers.pages.rstrip() + "\n  inbox: ./pages\n  order: [slack, inbox, pagerduty]\n"
+    ladder = PROFILE.replace(f"after: {L2_S:g}s", "after: 5m").replace(f"after: {L3_S:g}s", "after: 10m")
+    home = Home(tmp_path, ladder.format(directory=local.directory) + CONTACTS + pages)
+    with _daemon(home, providers.environment) as daemon, ThreadPoolExecutor() as pool:
+        running = daemon.start()
+        running.popen.send_signal(signal.SIGSTOP)
+        providers.slack.fails(Fail.SLOW, after_s=2.0)
+        ward = pool.submit(
+            home.run, "incident", "declare", "--trigger", "other", "--reason", "x", env=providers.environment
+        )
+        until("the command to page", lambda: providers.slack.requests("POST", "/api/chat.postMessage"), 60)
+        if wakes:
+            running.popen.send_signal(signal.SIGCONT)
+        answer = ward.result(60)
+        assert answer.code == 0, answer
+        assert "The daemon did not see to it within 10 s, so this command did." in answer.out
+        assert "No daemon acts" not in answer.out
+        if wakes:
+            until("the daemon to look", lambda: "everybody due was paged" in running.output)
+        running.popen.send_signal(signal.SIGCONT)
+        assert running.stop() == 0
+    assert [(level, role) for level, role, _ in providers.posted()] == [("L1", "on_call")]
+    assert inbox(home) == []

@@ -83,6 +83,30 @@ def test_who_asks_for_the_owner_keeps_no_owner_from_starting(tmp_path: Path) -> 
         asking.join()
 
 
+def test_an_owner_has_a_name_at_every_moment(tmp_path: Path) -> None:
+    """Whoever finds the directory owned by nobody acts by itself."""
+    state, over = StateDirectory(tmp_path / "state"), threading.Event()
+    state.own(ME)
+    seen: set[Owner | None] = set()
+
+    def ask() -> None:
+        other = StateDirectory(tmp_path / "state")
+        while not over.is_set():
+            seen.add(other.owner())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    kinds = [Owner("a rather longer name", "standby", 1), ME]
+    try:
+        for n in range(400):
+            state.become(kinds[n % 2])
+    finally:
+        over.set()
+        asking.join()
+        state.disown()
+    assert None not in seen
+
+
 def test_a_first_owner_has_no_predecessor_and_the_directory_is_private(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path / "a" / "state")
     assert state.owner() is None

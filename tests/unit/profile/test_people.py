@@ -80,6 +80,34 @@ def test_what_is_refused_has_its_place_and_its_remedy(text: str, path: str, mess
     assert remedy in found[3]
 
 
+LISTS = "pages: {pagerduty: {routing_key: {env: A}}, apprise: {on_call: {env: B}}}\n"
+
+
+@pytest.mark.req("R3")
+@pytest.mark.defect("D21")
+@pytest.mark.parametrize(
+    ("text", "path", "missed"),
+    [
+        ("escalation: {l2: {channels: [apprise]}}\n", "escalation.l2.channels", "devops_lead, ai_team (L2)"),
+        ("escalation: {l4: {channels: [apprise]}}\n", "escalation.l4.channels", "ceo, cmo (L4)"),
+        ("severity: {sev3: {channels: [apprise]}}\n", "severity.sev3.channels", "devops_lead, ai_team (L2)"),
+        (
+            "severity: {sev3: {channels: [apprise]}}\nescalation: {l2: {channels: [pagerduty]}, l3: {channels: "
+            "[pagerduty]}, l4: {channels: [pagerduty]}}\n",
+            "severity.sev3.channels",
+            "security, clinical_lead (told outside of the levels)",
+        ),
+    ],
+)
+def test_a_list_of_channels_reaches_everybody_who_is_paged_over_it(text: str, path: str, missed: str) -> None:
+    line, at, message, remedy = problem(LOCAL + people() + LISTS + text)
+    assert (line, at) == (17, path)
+    assert f"reaches nobody of {missed}: apprise has no address of theirs" in message
+    assert remedy.endswith("in pages.apprise, or add pagerduty to the list")
+    load_text(LOCAL + people() + LISTS + text.replace("[apprise]", "[apprise, pagerduty]"))
+    load_text(LOCAL + people() + LISTS + "escalation: {l1: {channels: [apprise]}}\n")
+
+
 def test_channels_come_in_the_order_of_the_profile_and_then_in_ours() -> None:
     pages = load_text(full()).pages
     assert configured(pages) == ("pagerduty", "slack", "inbox")

@@ -53,7 +53,7 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
     ]
     assert call_in_words(call) == "on_call (L1): delivered: slack refused in 2 tries (400), then sms accepted"
     assert short(view) == "paged on_call"
-    assert view.channels == ("sms",)
+    assert view.reached() == ("sms",)
     text = write_report(made.events, INCIDENT)
     told = text.partition("## Who was told")[2].partition("\n## ")[0]
     assert "| L1 | on call | slack | refused in 2 tries: 400 [#2](#e2) [#3](#e3) [#4](#e4) [#5](#e5) |" in told
@@ -72,6 +72,8 @@ def test_an_outcome_belongs_to_its_attempt() -> None:
         ("incident.acknowledged", {"level": "L9"}),
         ("incident.acknowledged", {"level": "L1", "anchor": {"boot": 3, "at_s": 1.0}}),
         ("incident.escalated", {"level": ""}),
+        ("page.yielded", {"key": "k", "elapsed_s": 1.0}),
+        ("incident.severity", {"why": "less"}),
         ("page.requested", {"level": "test"}),
         ("page.settled", {"channel": "slack", "acknowledged": True}),
     ],

@@ -96,6 +96,28 @@ def test_decision_run_and_acknowledgement_are_told() -> None:
     )
 
 
+@pytest.mark.req("R1a", "R2")
+@pytest.mark.parametrize(
+    ("action", "mode", "said"),
+    [
+        ("rollback", "observe", "would have rolled back (mode observe): nothing was changed"),
+        ("rollback_with_data", "observe", "would have done “rollback with data” (mode observe): nothing was changed"),
+        ("rollback", "ask", "rollback after a person's approval (mode ask)"),
+        ("rollback", "act", "rollback: not begun"),
+        ("disable_flags", "act", "disable flags: not begun"),
+        ("page_only", "act", "no change; a person must decide"),
+        ("freeze", None, "freeze: every change waits for an approval"),
+    ],
+)
+def test_a_decision_is_not_told_as_a_deed(action: str, mode: str | None, said: str) -> None:
+    made = opened()
+    decided = {"action": action, "sentence": f"{action}: what /health said", "mode": mode}
+    made.add("incident.decided", decided, incident=INCIDENT)
+    page = paged(made)
+    assert dict(page.details)["decision"] == said
+    assert "what /health said" not in repr(page)
+
+
 @pytest.mark.req("R1a")
 def test_a_run_that_waits_is_what_the_page_asks_for() -> None:
     made = opened()

@@ -1,5 +1,6 @@
 """The status page follows the record: on virtual time, with a page that fails, and killed at every point (R22, D33)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -57,7 +58,7 @@ class Town:
             "incident.opened", incident=incident, severity=severity, trigger="health", why="4 > 3", began=began, **more
         )
 
-    def decide(self, action: str = "rollback", mode: str = "act") -> None:
+    def decide(self, action: str = "rollback", mode: str | None = "act") -> None:
         self.event("incident.decided", action=action, sentence=f"{action}: because", mode=mode)
 
     def request(self, runbook: str = "quick_rollback", run: str = RUN) -> None:
@@ -133,18 +134,30 @@ async def test_a_person_who_closes_the_incident_resolves_the_entry(town: Town) -
     assert town.statuses == ["investigating", "resolved"]
 
 
-@pytest.mark.parametrize(
-    ("action", "mode", "status"),
-    [("rollback", "act", "identified"), ("rollback", "ask", "identified"), ("rollback", "observe", "investigating"),
-     ("page_only", "act", "investigating"), ("freeze", "act", "identified")],
-)  # fmt: skip
-async def test_the_cause_is_identified_when_something_follows_from_it(
-    town: Town, action: str, mode: str, status: str
+@pytest.mark.req("R22")
+@pytest.mark.parametrize("mode", ["act", "ask", "observe", None])
+@pytest.mark.parametrize("action", ["rollback", "replace_pod", "disable_flags", "freeze", "page_only"])
+async def test_a_decision_from_which_nothing_follows_is_no_restoration(
+    town: Town, action: str, mode: str | None
 ) -> None:
     town.open()
     town.decide(action, mode)
-    await town.run(1)
-    assert town.statuses == [status]
+    await town.run(3)
+    assert town.statuses == ["investigating"]
+
+
+@pytest.mark.req("R22")
+async def test_what_waits_for_an_approval_is_not_under_way(town: Town) -> None:
+    town.open()
+    town.decide(mode="ask")
+    town.request()
+    town.event("run.waiting", run=RUN, digest="d", until=1800.0)
+    await town.run(2)
+    assert town.statuses == ["investigating"]
+    town.event("run.approved", run=RUN, digest="d")
+    town.event("run.started", run=RUN, deadline=town.clock.now().isoformat())
+    await town.run(2)
+    assert town.statuses == ["investigating", "identified"]
 
 
 async def test_a_person_s_rollback_is_one_too_and_reading_is_none(town: Town) -> None:
@@ -221,7 +234,7 @@ async def test_a_kill_at_every_point_makes_no_second_entry_and_no_second_message
     town: Town, monkeypatch: pytest.MonkeyPatch, point: str, at: str
 ) -> None:
     monkeypatch.setattr(announcer_module, "crashpoint", town.crashpoint)
-    changes = {"investigating": [town.open], "identified": [town.decide], "monitoring": [town.start, town.end],
+    changes = {"investigating": [town.open], "identified": [town.decide, town.start], "monitoring": [town.end],
                "resolved": [town.mitigate]}  # fmt: skip
     for status, some in changes.items():
         for change in some:
@@ -239,7 +252,7 @@ async def test_a_kill_at_every_point_makes_no_second_entry_and_no_second_message
 @pytest.mark.parametrize("cuts", [1, 2, 3])
 async def test_lost_answers_make_no_second_entry(town: Town, cuts: int) -> None:
     town.page.cuts = cuts
-    for change in (town.open, town.decide, town.mitigate):
+    for change in (town.open, town.start, town.mitigate):
         change()
         await town.run(120)
     assert len(town.page.entries) == 1
@@ -304,13 +317,40 @@ async def test_a_refusal_is_recorded_once_said_and_tried_anew_later(town: Town, 
     assert fold_announcement(town.record.events).refused == ((Posted.INVESTIGATING, error.message),)
 
 
+async def test_a_lease_that_does_not_answer_holds_up_no_word_for_long(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer_module, "MAY_S", 0.01)
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    town.announcer._fence = never
+    town.open()
+    await town.announcer.cycle()
+    assert town.statuses == ["investigating"]
+
+
+@pytest.mark.parametrize("defect", [KeyError("id"), IndexError("x"), LookupError("x")])
+async def test_a_defect_of_the_adapter_is_no_entry_that_a_person_removed(town: Town, defect: LookupError) -> None:
+    town.open()
+    await town.run(1)
+    town.start()
+    town.page.fails = [defect] * 9  # type: ignore[list-item]
+    for _ in range(4):
+        with pytest.raises(type(defect)):
+            await town.announcer.cycle()
+        town.clock.advance(120)
+    assert "abandoned" not in town.kinds
+
+
 @pytest.mark.defect("D33")
 async def test_an_entry_of_another_process_or_of_before_is_taken_over(town: Town) -> None:
     town.page.entries["x7"] = Entry("x7", INCIDENT, Posted.INVESTIGATING)
     town.open()
     await town.run(2)
     assert town.statuses == [], "it says so already"
-    town.decide()
+    town.start()
     await town.run(2)
     assert list(town.page.entries) == ["x7"]
     assert town.statuses == ["identified"]
@@ -320,7 +360,7 @@ async def test_a_person_who_was_faster_on_the_page_is_believed(town: Town) -> No
     town.open()
     await town.run(1)
     town.page.entries["e1"] = Entry("e1", INCIDENT, Posted.RESOLVED)
-    town.decide()
+    town.start()
     await town.run(2)
     town.mitigate()
     await town.run(2)
@@ -332,7 +372,7 @@ async def test_an_entry_that_a_person_removed_is_not_made_again(town: Town) -> N
     town.open()
     await town.run(1)
     town.page.entries.clear()
-    town.decide()
+    town.start()
     said = await town.run(200)
     assert said[-2].endswith("a person removed it; nothing more is posted")
     assert town.page.asked.count("find") == 4, "one look is not enough: a page can be slow to show what it has"
@@ -348,7 +388,7 @@ async def test_an_entry_that_is_only_slow_to_show_is_found(town: Town) -> None:
     await town.run(1)
     kept = dict(town.page.entries)
     town.page.entries.clear()
-    town.decide()
+    town.start()
     await town.run(10)
     town.page.entries.update(kept)
     await town.run(120)
@@ -371,7 +411,7 @@ async def test_the_mode_observe_tells_nothing_and_says_what_it_would_tell() -> N
 
 async def test_what_was_over_before_there_was_a_status_page_is_not_told(town: Town) -> None:
     town.open()
-    town.decide()
+    town.start()
     town.mitigate()
     assert await town.run(3) == ["the status page is up to date"]
     assert town.page.asked == []

@@ -1,13 +1,18 @@
 """Who is paged when, over what, once (R2, R3, D21): the loop on virtual time, counted at the provider."""
 
+import asyncio
+
 import pytest
+from tests.unit.profile.valid import PEOPLE
 from tests.unit.watch.ward import ALL, INCIDENT, L1, L2, L3, L4, Ward
 
 from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
-from codeblue.model.event import Draft
-from codeblue.model.page import Page
+from codeblue.model.event import Draft, Event
+from codeblue.model.incident import Level
+from codeblue.model.page import Delivery, Fate, Page
 from codeblue.record.pages import fold_pages
-from codeblue.testing.memory_channel import MemoryProvider
+from codeblue.testing.memory_channel import MemoryChannel, MemoryProvider
+from codeblue.watch import pager as pager_module
 
 MIN = 60.0
 
@@ -54,7 +59,7 @@ async def test_a_mitigated_incident_pages_nobody_more_and_the_channel_is_told() 
     ward.event("incident.mitigated", actor="watch", why="healthy")
     await ward.run(60 * MIN)
     assert len(ward.pages) == 1
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, False)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, None)]
     assert ward.sentences[-1] == "nobody to page: no incident is open"
 
 
@@ -67,7 +72,7 @@ async def test_an_acknowledgement_stops_the_repetitions_of_its_level_and_not_the
     ward.event("incident.acknowledged", level="L1")
     await ward.run(3.9 * MIN)
     assert len(ward.paged("L1")) == 3
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, True)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1)]
     await ward.run(6 * MIN)
     assert set(ward.paged("L2")) == L2
     assert len(ward.paged("L2")) == 4  # nobody of L2 acknowledged: repeated after five minutes
@@ -230,6 +235,59 @@ async def test_the_severity_decides_where_it_starts_and_how_far_it_goes() -> Non
     await quiet.run(5)
     assert {p.level for p in quiet.pages} == {"L1", "L2", "L3"}
     assert quiet.pages[-1].severity == 1
+
+
+@pytest.mark.req("R3")
+@pytest.mark.parametrize("hours", [0, 2, -2])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_worse_severity_pages_anew_whoever_was_told_of_less(hours: float, restarted: bool) -> None:
+    """Somebody took a small incident over; that is no word about an outage."""
+    ward = Ward("escalation: {repeat: 15m, ack_expires: 2h}\n")
+    ward.open("R7", "SEV3")
+    await ward.run(16 * MIN)
+    ward.event("incident.acknowledged", level="L2")
+    await ward.run(60)
+    ward.jump(hours)
+    ward.event("incident.severity", actor="watch", severity="SEV1", why="R4 fires as well")
+    if restarted:
+        await ward.restart()
+    await ward.run(5)
+    anew = [(p.level, p.role.value) for p in ward.pages if p.severity == 1]
+    assert sorted(anew) == [("L1", "on_call"), ("L2", "ai_team"), ("L2", "devops_lead")]
+    await ward.run(5 * MIN)
+    assert len(ward.pages) == 6
+    ward.event("incident.severity", actor="person:ada", severity="SEV2", why="better")
+    ward.event("incident.acknowledged", level="L2")
+    await ward.run(60)
+    assert len(ward.pages) == 6
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L2)]
+    assert [e.kind for e in ward.record.events].count("page.settled") == 2
+    await ward.run(8 * MIN)
+    assert set(ward.paged("L3")) == L3
+
+
+@pytest.mark.req("R3")
+async def test_until_acknowledged_a_worse_severity_sets_the_ladder_going_again() -> None:
+    ward = Ward("escalation: {until: acknowledged, ack_expires: 2h, repeat: 0s}\n")
+    ward.open("R7", "SEV3")
+    await ward.run(60)
+    ward.event("incident.acknowledged")
+    await ward.run(20 * MIN)
+    assert len(ward.pages) == 1
+    ward.event("incident.severity", actor="watch", severity="SEV1", why="R4 fires as well")
+    await ward.run(5)
+    assert (len(ward.paged("L1")), set(ward.paged("L2"))) == (2, L2)
+
+
+@pytest.mark.req("R3")
+async def test_a_page_that_was_not_delivered_yet_is_replaced_by_the_worse_one() -> None:
+    ward = Ward("escalation: {repeat: 0s}\n", pagerduty=MemoryProvider(way="down"))
+    ward.open("R7", "SEV3")
+    await ward.run(10)
+    ward.event("incident.severity", actor="watch", severity="SEV1", why="R4 fires as well")
+    ward.providers["pagerduty"].way = "accept"
+    await ward.run(5 * MIN)
+    assert [(p.level, p.cycle, int(p.severity)) for p in ward.pages] == [("L1", 1, 1)]
 
 
 # --- time that does not pass as it should
@@ -498,6 +556,22 @@ async def test_somebody_without_an_address_is_said_and_recorded_and_the_others_a
     assert ward.paged("L2") == ["ai_team"]
 
 
+@pytest.mark.req("R2", "R3")
+@pytest.mark.parametrize(
+    "narrow", ["escalation: {l1: {channels: [slack]}}\n", "severity: {sev1: {channels: [slack]}}\n"]
+)
+async def test_a_list_without_an_address_gives_way_to_the_wider_one(narrow: str) -> None:
+    """A check refuses such a profile; what a channel really has an address for is known only here."""
+    people = "".join(f'  {role}: {{name: Ada Berg, phone: "+2106831752{n}"}}\n' for n, role in enumerate(PEOPLE))
+    pages = f"contacts:\n{people}pages: {{pagerduty_routing_key: {{env: A}}, slack_webhook: {{env: B}}}}\n"
+    ward = Ward(pages + narrow, pagerduty=MemoryProvider(), slack=MemoryProvider())
+    ward.pager.channels[1]._roles = {"cto"}  # type: ignore[attr-defined]
+    ward.open()
+    await ward.run(3)
+    assert [(p.level, p.role.value) for p in ward.providers["pagerduty"].pages] == [("L1", "on_call")]
+    assert "page.unrouted" not in [e.kind for e in ward.record.events]
+
+
 # --- the record
 
 
@@ -590,6 +664,176 @@ async def test_a_platform_that_does_not_answer_is_no_reason_for_silence() -> Non
     assert len(ward.pages) == 1
 
 
+@pytest.mark.req("R2", "R3")
+@pytest.mark.parametrize("fate", [Fate.ACCEPTED, Fate.UNKNOWN])
+@pytest.mark.parametrize(
+    ("late", "restarted", "told"),
+    [
+        ("L1", False, ["L1", "None"]),
+        ("L1", True, ["None"]),
+        ("L2", False, ["L1", "L2", "L2", "None"]),
+        ("L2", True, ["L1", "None"]),
+    ],
+)
+async def test_a_page_that_arrives_after_the_end_is_ended_too(
+    monkeypatch: pytest.MonkeyPatch, fate: Fate, late: str, restarted: bool, told: list[str]
+) -> None:
+    """The provider takes three seconds; meanwhile the incident is over, or the process dies."""
+    ward, log = Ward("escalation: {l2: {after: 20s}, l3: {after: 40s}}\n"), []
+
+    async def send(self: MemoryChannel, page: Page) -> Delivery:
+        if page.level == late:
+            await ward.clock.sleep(3.0)
+        log.append(page.level)
+        return Delivery(fate if page.level == late else Fate.ACCEPTED)
+
+    async def settle(self: MemoryChannel, incident: str, *, acknowledged: Level | None) -> None:
+        log.append(str(acknowledged))
+
+    monkeypatch.setattr(MemoryChannel, "send", send)
+    monkeypatch.setattr(MemoryChannel, "settle", settle)
+    ward.open()
+    await ward.run(21 if late == "L2" else 1)
+    ward.event("incident.mitigated", actor="watch", why="proven healthy")
+    if restarted:
+        await ward.tick()
+        await ward.restart()
+    await ward.run(300)
+    assert log == told
+    assert [e.kind for e in ward.record.events].count("page.settled") == 1
+    assert ward.sentences[-1] == "nobody to page: no incident is open"
+
+
+@pytest.mark.req("R2", "R3")
+async def test_a_page_of_another_process_that_arrives_after_the_end_is_ended_too() -> None:
+    ward = Ward()
+    ward.open()
+    await ward.run(3)
+    data = {"level": "L2", "cycle": 0, "role": "cto", "key": "k", "channel": "pagerduty", "round": 0}
+    ward.event("page.intended", **data, severity="SEV1", elapsed_s=3.0)
+    ward.event("incident.mitigated", why="healthy")
+    ward.event("page.settled", channel="pagerduty", acknowledged=False, upto=0, why="")
+    ward.event("page.delivered", **data, fate="accepted", reference="", why="", elapsed_s=4.0)
+    await ward.run(20)
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, None)]
+
+
+@pytest.mark.req("R3")
+async def test_only_pages_from_before_an_acknowledgement_are_acknowledged_at_the_provider() -> None:
+    """What is paged anew after it expired must ring, and another level is not its own."""
+    ward = Ward("escalation: {repeat: 5m, ack_expires: 8m, l2: {after: 20m}, l3: {after: 40m}}\n")
+    ward.open()
+    await ward.run(60)
+    ward.event("incident.acknowledged", level="L1")
+    await ward.run(30 * MIN)
+    assert len(ward.paged("L1")) > 2
+    assert len(ward.paged("L2")) > 2
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1)]
+    assert [e.kind for e in ward.record.events].count("page.settled") == 1
+    ward.event("incident.acknowledged", level="L2")
+    ward.event("incident.acknowledged", level="L1")
+    await ward.run(3)
+    assert [level for _, level in ward.providers["pagerduty"].settled] == [Level.L1, Level.L2]
+    asked = [(e.data["acknowledged"], e.data["upto"]) for e in ward.record.events if e.kind == "page.settled"]
+    assert len(asked) == len(set(asked)) == 3
+
+
+# --- a command that pages beside a daemon
+
+ELSEWHERE = "0123456789abcdef/4711/815"
+
+
+def meant_elsewhere(ward: Ward, channel: str = "pagerduty", **more: object) -> str:
+    """Another process means the first page, and sends it. Returns the page's key."""
+    key = f"codeblue:{INCIDENT}:L1:0:on_call:{channel}"
+    data = {"level": "L1", "cycle": 0, "role": "on_call", "key": key, "channel": channel, "round": 0}
+    ward.event("page.intended", **data, severity="SEV1", process=ELSEWHERE, elapsed_s=0.0, **more)
+    return key
+
+
+@pytest.mark.req("B3", "R2")
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("fate", ["accepted", "refused", "", "dead"])
+async def test_a_page_that_another_process_sends_is_left_to_it_while_that_can_be(keyed: bool, fate: str) -> None:
+    """Never silence either: what has no outcome in time, or whose process is dead, is covered."""
+    first, second = MemoryProvider(keyed=keyed), MemoryProvider()
+    ward = two(first, second)
+    ward.pager.gone = lambda name: fate == "dead" and name == ELSEWHERE
+    ward.open()
+    key = meant_elsewhere(ward)
+    await ward.run(10)
+    covering = first if keyed else second
+    assert len(ward.pages) == (fate == "dead")
+    if fate in ("accepted", "refused"):
+        data = {"level": "L1", "cycle": 0, "role": "on_call", "key": key, "elapsed_s": 10.0}
+        ward.event("page.delivered", **data, fate=fate, reference="", why="")
+        covering = second
+    await ward.run(10)
+    assert len(ward.pages) == (fate != "accepted")
+    assert [p.role.value for p in covering.pages] == ["on_call"] * (fate != "accepted")
+    assert all(t == {"refused": 10, "": 15, "dead": 0}[fate] for t in ward.at("L1"))
+
+
+@pytest.mark.req("B3")
+@pytest.mark.parametrize("fate", ["accepted", ""])
+async def test_of_two_processes_that_mean_a_page_in_the_same_moment_one_sends_it(fate: str) -> None:
+    ward = Ward("escalation: {repeat: 0s, give_up: 1s, tries: 1}\n", pagerduty=MemoryProvider(keyed=False))
+    ward.pager.gone = lambda name: False
+    append = ward.record.append
+
+    def faster(draft: Draft) -> Event:
+        if draft.kind == "page.intended" and draft.actor == "pager":
+            ward.record.append = append  # type: ignore[method-assign]
+            meant_elsewhere(ward)
+        return append(draft)
+
+    ward.open()
+    ward.record.append = faster  # type: ignore[method-assign]
+    await ward.run(2)
+    assert ward.pages == []
+    [attempt] = ward.paging.calls[0].attempts
+    assert (attempt.state, attempt.tries, attempt.process) == ("intended", 1, ELSEWHERE)
+    if fate:
+        data = {"level": "L1", "cycle": 0, "role": "on_call", "key": attempt.key, "elapsed_s": 3.0}
+        ward.event("page.delivered", **data, fate=fate, reference="", why="")
+    await ward.run(5 * MIN)
+    assert len(ward.pages) == (not fate)
+
+
+@pytest.mark.req("B3")
+async def test_what_another_process_did_while_the_lease_was_asked_for_is_seen() -> None:
+    ward = two(MemoryProvider(keyed=False), MemoryProvider())
+    ward.pager.gone = lambda name: False
+
+    async def fence() -> None:
+        if not ward.paging.calls:
+            meant_elsewhere(ward)
+
+    ward.pager.fence = fence
+    ward.open()
+    await ward.run(5)
+    assert ward.pages == []
+    assert [e.kind for e in ward.record.events].count("page.intended") == 1
+
+
+@pytest.mark.req("R2")
+async def test_a_lease_that_does_not_answer_holds_up_no_page_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pager_module, "MAY_S", 0.01)
+    ward = Ward()
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    ward.pager.fence = never
+    ward.open()
+    await ward.pager.cycle()
+    await ward.pager.close(limit_s=5.0)
+    assert [p.role.value for p in ward.pages] == ["on_call"]
+
+
+# --- what becomes of it is told
+
+
 async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     ward = Ward()
     ward.open()
@@ -598,7 +842,7 @@ async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     channel, asked = ward.pager.channels[0], []
     settle = channel.settle
 
-    async def counting(incident: str, *, acknowledged: bool) -> None:
+    async def counting(incident: str, *, acknowledged: Level | None) -> None:
         asked.append(incident)
         await settle(incident, acknowledged=acknowledged)
 
@@ -609,11 +853,11 @@ async def test_settling_is_tried_again_until_the_channel_takes_it() -> None:
     assert 3 <= len(asked) <= 5  # not once a second
     ward.providers["pagerduty"].way = "accept"
     await ward.run(10)
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, True)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1)]
     await ward.restart()
     ward.event("incident.resolved", reason="over")
     await ward.run(10)
-    assert ward.providers["pagerduty"].settled == [(INCIDENT, True), (INCIDENT, False)]
+    assert ward.providers["pagerduty"].settled == [(INCIDENT, Level.L1), (INCIDENT, None)]
     assert [e.kind for e in ward.record.events].count("page.settled") == 2
 
 

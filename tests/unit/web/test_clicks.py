@@ -228,7 +228,7 @@ async def test_buttons_of_others_and_other_interactions_do_nothing() -> None:
 
 
 def webhook(
-    key: str = f"codeblue:{INCIDENT}:L1", kind: str = "incident.acknowledged", id_: str = "01CHWEBHOOK"
+    key: str = f"codeblue:{INCIDENT}:L1", kind: str = "incident.acknowledged", id_: str = "01CHWEBHOOK", **more: Any
 ) -> bytes:
     event = {
         "id": id_,
@@ -238,6 +238,7 @@ def webhook(
         "agent": {"id": "PUSER01", "type": "user_reference"},
         "client": None,
         "data": {"id": "PINC01", "type": "incident", "incident_key": key, "title": "patient Jane Roe"},
+        **more,
     }
     return json.dumps({"event": event}).encode()
 
@@ -261,6 +262,25 @@ async def test_acknowledged_in_pagerduty_is_recorded_once_however_often_it_is_re
     assert (event.actor, event.data["level"], event.data["event"]) == ("pagerduty:PUSER01", "L1", "01CHWEBHOOK")
     assert (await duty(desk, webhook(key=f"codeblue:{INCIDENT}:L2", id_="01ANOTHER"))).status_code == 200
     assert desk.kinds()[3:] == ["incident.acknowledged"] * 2
+
+
+@pytest.mark.req("R3")
+@pytest.mark.parametrize(
+    "agent",
+    [
+        None,
+        {"id": "PSERVICE", "type": "service_reference"},
+        {"id": "PINT01", "type": "events_api_v2_inbound_integration_reference"},
+        {"id": "PUSER01"},
+    ],
+)
+async def test_what_no_person_acknowledged_there_takes_over_no_level(agent: object) -> None:
+    """Our own settling comes back as an event without a person."""
+    desk = front()
+    for level in ("L2", "notice"):
+        answer = await duty(desk, webhook(f"codeblue:{INCIDENT}:{level}", agent=agent))
+        assert (answer.status_code, answer.json()["message"]) == (200, "No person acknowledged it: nothing to record.")
+    assert len(desk.kinds()) == 3
 
 
 async def test_other_events_and_other_incidents_of_pagerduty_do_nothing() -> None:
@@ -314,7 +334,7 @@ EVENTS = st.fixed_dictionaries(
             {
                 "id": st.text() | JSON,
                 "event_type": st.just("incident.acknowledged") | JSON,
-                "agent": st.fixed_dictionaries({"id": st.text()}) | JSON,
+                "agent": st.fixed_dictionaries({"id": st.text(), "type": st.just("user_reference")}) | JSON,
                 "data": st.fixed_dictionaries({"incident_key": st.text() | JSON}) | JSON,
             }
         )

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from codeblue.model.errors import Unreachable, UsageError
-from codeblue.model.incident import Role
+from codeblue.model.incident import Level, Role
 from codeblue.model.page import Delivery, Fate, Page
 from codeblue.model.secret import Secret
 
@@ -74,7 +74,7 @@ class AppriseChannel:
         why = f"{said}, {len(done)} no, {len(late)} nothing within {self._timeout_s:g} s; apprise does not say why"
         return Delivery(Fate.UNKNOWN, why=why)
 
-    async def settle(self, incident: str, *, acknowledged: bool) -> None:
+    async def settle(self, incident: str, *, acknowledged: Level | None) -> None:
         """Nothing: a sent message stays as it is."""
 
     async def close(self) -> None:

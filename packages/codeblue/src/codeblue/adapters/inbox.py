@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codeblue.model.errors import Unreachable
+from codeblue.model.incident import Level
 from codeblue.model.page import Delivery, Fate, Page
 
 
@@ -41,13 +42,14 @@ class Inbox:
         await asyncio.to_thread(self._write, file, page)
         return Delivery(Fate.ACCEPTED, file.name)
 
-    async def settle(self, incident: str, *, acknowledged: bool) -> None:
+    async def settle(self, incident: str, *, acknowledged: Level | None) -> None:
         """See `Channel.settle`: a file beside the incident's pages says so."""
         if not await asyncio.to_thread(self._knows, incident):
             return
-        state = "acknowledged" if acknowledged else "over"
+        state = "over" if acknowledged is None else "acknowledged"
         file = self._directory / f"{_name(incident)}.{state}"
-        await asyncio.to_thread(self._put, file, {"incident": incident, "state": state})
+        level = {} if acknowledged is None else {"level": acknowledged.name}
+        await asyncio.to_thread(self._put, file, {"incident": incident, "state": state, **level})
 
     async def close(self) -> None:
         """See `Channel.close`."""
@@ -94,12 +96,15 @@ class Inbox:
 
 
 def read_inbox(directory: Path) -> list[dict[str, Any]]:
-    """The pages in a directory, in the order in which they came. Raises nothing for a directory that is not there."""
+    """The pages in a directory, in the order in which they came; a file that is none of ours is left out."""
     pages = []
     for file in directory.glob("*.json"):
-        page = json.loads(file.read_text("utf-8"))
-        if isinstance(page, dict) and isinstance(page.get("at"), str):
-            pages.append((file.stat().st_mtime_ns, page))
+        try:
+            page, came = json.loads(file.read_text("utf-8")), file.stat().st_mtime_ns
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(page, dict) and isinstance(page.get("at"), str) and isinstance(page.get("incident"), str):
+            pages.append((came, page))
     return [page for _, page in sorted(pages, key=lambda p: p[0])]
 
 

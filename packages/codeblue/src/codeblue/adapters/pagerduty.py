@@ -1,8 +1,8 @@
 """PagerDuty, Events API v2: keeps `ports.channel.Channel`.
 
-One PagerDuty incident for each level of ours: acknowledging or resolving ours settles all of its levels there. The
-dedup key makes a second attempt safe (B3), so an unknown outcome may be tried again. Who is called for a routing key is
-PagerDuty's own rota: roles that share a key share its people.
+One PagerDuty incident for each level of ours: an acknowledgement of ours settles those up to its level there, the end
+all of them. The dedup key makes a second attempt safe (B3), so an unknown outcome may be tried again. Who is called for
+a routing key is PagerDuty's own rota: roles that share a key share its people.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from codeblue.adapters.outbound import Answer, Backoff, Outbound, sayable
 from codeblue.model.errors import Refused, Temporary, Unreachable
 from codeblue.model.incident import Level, Role, Severity
 from codeblue.model.page import Delivery, Fate, Page
-from codeblue.model.reply import incident_key, level_key
+from codeblue.model.reply import incident_key, level_key, read_incident_key
 from codeblue.model.secret import Secret
 
 #: Events of accounts in the EU go to https://events.eu.pagerduty.com.
@@ -92,12 +92,14 @@ class PagerDutyChannel:
             return Delivery(Fate.UNKNOWN, dedup, f"PagerDuty answered {answer.status}, which is none of its answers")
         return Delivery(Fate.REFUSED, why=f"PagerDuty {self._refusal(answer)}. {_REMEDY}")
 
-    async def settle(self, incident: str, *, acknowledged: bool) -> None:
-        """Acknowledge or resolve all levels of an incident; what PagerDuty does not know it ignores."""
-        action = "acknowledge" if acknowledged else "resolve"
+    async def settle(self, incident: str, *, acknowledged: Level | None) -> None:
+        """Acknowledge the levels up to one, or resolve all; what PagerDuty does not know it ignores."""
+        action = "resolve" if acknowledged is None else "acknowledge"
         dedups = {level_key(incident, level, 0) for level in _LEVELS} | self._used.get(incident, set())
         if self._sent is not None:
             dedups |= set(await asyncio.to_thread(self._sent, incident))
+        if acknowledged is not None:
+            dedups = {dedup for dedup in dedups if _is_within(dedup, acknowledged)}
         keys = {key.reveal(): key for key in self._keys.values()}.values()
         events = [self._event(key, action, dedup, {}) for key in keys for dedup in sorted(dedups)]
         answers = await asyncio.gather(*events)
@@ -109,7 +111,7 @@ class PagerDutyChannel:
             if answer.status != 202:
                 raise Refused(f"PagerDuty {self._refusal(answer)}.", remedy=_REMEDY)
         self._backoff.worked()
-        if not acknowledged:
+        if acknowledged is None:
             self._used.pop(incident, None)
 
     async def close(self) -> None:
@@ -155,3 +157,9 @@ class PagerDutyChannel:
         errors = said.get("errors") if isinstance(said, dict) else None
         first = sayable(errors[0], self._keys.values()) if isinstance(errors, list) and errors else ""
         return f"refused it ({answer.status}{': ' if first else ''}{first})"
+
+
+def _is_within(dedup: str, level: Level) -> bool:
+    """Whether a key is of a page of the ladder, up to this level."""
+    known = read_incident_key(dedup)
+    return known is not None and known.level in Level.__members__ and Level[known.level] <= level

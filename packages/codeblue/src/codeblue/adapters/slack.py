@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from codeblue.adapters.outbound import Answer, Backoff, Outbound
 from codeblue.model.errors import Temporary, Unreachable
-from codeblue.model.incident import Role
+from codeblue.model.incident import Level, Role
 from codeblue.model.page import Delivery, Fate, Page
 from codeblue.model.reply import ACKNOWLEDGE_ACTION, APPROVE_ACTION, Acknowledge, approval_of
 from codeblue.model.secret import Secret
@@ -83,7 +83,7 @@ class SlackChannel:
             raise busy
         return self._hooked(answer) if self._webhook is not None else self._posted(answer)
 
-    async def settle(self, incident: str, *, acknowledged: bool) -> None:
+    async def settle(self, incident: str, *, acknowledged: Level | None) -> None:
         """Nothing: Slack has no incidents."""
 
     async def close(self) -> None:

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from codeblue.profile.model import Profile
 
 #: How long a daemon may take to begin with a page, before this command does it itself.
-DAEMON_S = 5.0
+DAEMON_S = 10.0
 #: How long it is waited for the outcome.
 OUTCOME_S = 60.0
+_POLL_S = 0.1
 
 
 def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: bool) -> int:
@@ -190,9 +191,9 @@ def _pages(
 ) -> int:
     """Have the people paged who are due, by the daemon or else here; show what became of it. Returns the exit code."""
     schema, more, said = result
-    by = "nobody"
+    by, waited_s = "nobody", 0.0
     if configured(profile.pages):
-        by = _see_to_it(profile, record, id_, who)
+        by, waited_s = _see_to_it(profile, record, id_, who)
     view = paging_of(record.read(incident=id_), id_)
     calls = [c for c in (view.calls if view else ()) if (c.level, c.role) in {(lv, r.value) for lv, r in who}]
     missed = [(lv, r) for lv, r in who if not any((c.level, c.role) == (lv, r.value) and c.delivered for c in calls)]
@@ -201,6 +202,11 @@ def _pages(
         lines.append(f"  NOT REACHED: call {_person(profile, role)} yourself ({level})")
     if by == "nobody":
         lines.append("The profile has no channel (pages): nobody is paged by Code Blue.")
+    elif by == "here" and waited_s:
+        lines.append(
+            f"The daemon did not see to it within {waited_s:.0f} s, so this command did. Look at its output and at "
+            "`codeblue status`: later levels are paged by the daemon alone."
+        )
     elif by == "here":
         lines.append("No daemon acts on this record: start `codeblue serve`, or later levels are paged by nobody.")
     found = {"schema": schema, "incident": id_, **more, "paged_by": by, **document(view)}
@@ -209,23 +215,51 @@ def _pages(
     return int(ExitCode.FAILED if missed else ExitCode.DONE)
 
 
-def _see_to_it(profile: "Profile", record: "RecordStore", id_: str, who: list[tuple[str, Role]]) -> str:
-    """Wait for the daemon to page; page here where none does. Returns "daemon" or "here"."""
+def _see_to_it(profile: "Profile", record: "RecordStore", id_: str, who: list[tuple[str, Role]]) -> tuple[str, float]:
+    """Wait for the daemon to page; page here where none does, or where it hangs.
+
+    Beside a daemon that lives after all nobody is paged twice: each page belongs to the process that meant it first.
+
+    Returns:
+        "daemon" or "here", and for how long a daemon was waited for in vain.
+    """
     from codeblue.engine.state import StateDirectory
 
-    def calls() -> list[CallView]:
-        view = paging_of(record.read(incident=id_), id_)
-        wanted = {(level, role.value) for level, role in who}
-        return [c for c in view.calls if (c.level, c.role) in wanted] if view else []
-
     owner = StateDirectory(profile.state.directory).owner()
-    somebody = profile.state.database is not None or (owner is not None and owner.kind != "command")
-    if somebody and _until(lambda: bool(calls()), DAEMON_S):
-        say("The daemon pages them.")
-        patience = profile.escalation.give_up * max(1, len(configured(profile.pages))) + DAEMON_S
-        _until(lambda: len(calls()) >= len(who) and all(c.delivered for c in calls()), min(OUTCOME_S, patience))
-        return "daemon"
-    return asyncio.run(_here(profile, record, id_))
+    if profile.state.database is None and (owner is None or owner.kind == "command"):
+        return asyncio.run(_here(profile, record, id_)), 0.0
+    waited_s = _waits_in_vain(lambda: _calls(record, id_, who), len(who), profile)
+    return ("daemon", 0.0) if waited_s is None else (asyncio.run(_here(profile, record, id_)), waited_s)
+
+
+def _calls(record: "RecordStore", id_: str, who: list[tuple[str, Role]]) -> list[CallView]:
+    view = paging_of(record.read(incident=id_), id_)
+    wanted = {(level, role.value) for level, role in who}
+    return [c for c in view.calls if (c.level, c.role) in wanted] if view else []
+
+
+def _waits_in_vain(look: Callable[[], list[CallView]], people_: int, profile: "Profile") -> float | None:
+    """Follow what the daemon does. Returns None once it is done or has tried for long enough; else how long it did
+    nothing although it was its turn: a call was not begun, or a page was meant and nothing became of it."""
+    from codeblue.watch.pager import LOST_S
+
+    begun = changed = time.monotonic()
+    patience_s = min(OUTCOME_S, profile.escalation.give_up * max(1, len(configured(profile.pages))) + DAEMON_S)
+    seen: list[CallView] = []
+    while True:
+        calls, now = look(), time.monotonic()
+        if not seen and calls:
+            say("The daemon pages them.")
+        if calls != seen:
+            seen, changed = calls, now
+        if len(calls) >= people_ and all(c.delivered for c in calls):
+            return None
+        open_ = any(a.state == "intended" for c in calls for a in c.attempts if c.delivered is None)
+        if (len(calls) < people_ and now - changed > DAEMON_S) or (open_ and now - changed > LOST_S):
+            return now - begun
+        if now - begun > patience_s and not open_:
+            return None
+        time.sleep(_POLL_S)
 
 
 async def _here(profile: "Profile", record: "RecordStore", id_: str) -> str:
@@ -240,15 +274,6 @@ async def _here(profile: "Profile", record: "RecordStore", id_: str) -> str:
     finally:
         await pager.close()
     return "here"
-
-
-def _until(look: Callable[[], bool], limit_s: float) -> bool:
-    until = time.monotonic() + limit_s
-    while not look():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def _person(profile: "Profile", role: Role) -> str:

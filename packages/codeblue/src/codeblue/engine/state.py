@@ -59,7 +59,8 @@ class StateDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = (self.path / "owner").open("a+", encoding="utf-8")
+            opened = os.open(self.path / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.fdopen(opened, "r+", encoding="utf-8")
         except OSError as error:
             raise Unreachable(
                 f"The state directory {self.path} cannot be used: {error.strerror}. Nothing was changed.",
@@ -114,10 +115,11 @@ class StateDirectory:
 
 
 def _note(file: IO[str], me: Owner) -> None:
+    """In one write, over what was there: who reads it meanwhile never finds an owner that has no name."""
     file.seek(0)
-    file.truncate()
-    file.write(json.dumps({"holder": me.holder, "kind": me.kind, "pid": me.pid}))
+    file.write(json.dumps({"holder": me.holder, "kind": me.kind, "pid": me.pid}).ljust(512))
     file.flush()
+    file.truncate()
     os.fsync(file.fileno())
 
 

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from codeblue.model.incident import Level
 from codeblue.model.page import Delivery, Page
 
 
@@ -33,8 +34,12 @@ class Channel(Protocol):
             Temporary: it was certainly not accepted and a retry after `delay_s` makes sense (429, 503, no connection).
         """
 
-    async def settle(self, incident: str, *, acknowledged: bool) -> None:
-        """Tell the provider that the incident was acknowledged, or (False) is over. Nothing where it has no such thing.
+    async def settle(self, incident: str, *, acknowledged: Level | None) -> None:
+        """Tell the provider what became of the incident. Nothing where it has no such thing.
+
+        Args:
+            acknowledged: up to this level somebody works on it: pages of higher levels, and notices, stay as they are.
+                None: it is over, and so is every page of it.
 
         Raises:
             Temporary: try again. Refused: it never will.

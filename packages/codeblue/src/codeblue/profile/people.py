@@ -267,6 +267,36 @@ def lint(pages: object, contacts: Contacts | None, escalation: Escalation, sever
                     at=("pages",),
                     quiet=True,
                 )
+    _lint_lists(pages, escalation, severity)
+
+
+def _lint_lists(pages: object, escalation: Escalation, severity: SeverityPlan) -> None:
+    """Each list of channels reaches everybody who is paged over it: the level's, else the severity's."""
+    for path, names in _named(escalation, severity):
+        if names is None:
+            continue
+        for level, roles in _paged_over(path, escalation).items():
+            missed = [role for role in roles if not any(_reaches(pages, name, role) for name in names)]
+            if missed:
+                who = ", ".join(missed)
+                other = [n for n in configured(pages) if n not in names and all(_reaches(pages, n, r) for r in missed)]
+                raise refusal(
+                    f"reaches nobody of {who} ({_why([level])}): {', '.join(names)} "
+                    f"{'has' if len(names) == 1 else 'have'} no address of theirs",
+                    f"give {who} an address in pages.{CHANNELS[names[0]][-1]}"
+                    + (f", or add {other[0]} to the list" if other else ", or write null: the next wider list"),
+                    at=path,
+                )
+
+
+def _paged_over(path: tuple[str, ...], escalation: Escalation) -> dict[str, tuple[RoleName, ...]]:
+    """The levels with their people whose pages go over the list of channels at this place of the profile."""
+    everybody = by_level(escalation)
+    if path[0] == "escalation":
+        level = path[1].upper()
+        return {level: everybody[level]}
+    own = {f"L{n}" for n in range(1, 5) if getattr(escalation, f"l{n}").channels is not None}
+    return {level: roles for level, roles in everybody.items() if level not in own}
 
 
 def _why(levels: list[str]) -> str:

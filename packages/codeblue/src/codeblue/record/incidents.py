@@ -143,6 +143,26 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
     return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
 
 
+def decision_in_brief(incident: IncidentView) -> str:
+    """As `decision_in_words`, without the sentence, which can have text of the service; "" where nothing was decided.
+
+    What was decided is no deed: a page says that nothing was begun as long as no run was.
+    """
+    action, mode = (incident.decision or {}).get("action"), (incident.decision or {}).get("mode")
+    if not isinstance(action, str):
+        return ""
+    words = action.replace("_", " ")
+    if action == "page_only":
+        return "no change; a person must decide"
+    if action == FREEZE:
+        return "freeze: every change waits for an approval"
+    if mode == "observe":
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed"
+    if mode == "ask":
+        return f"{words} after a person's approval (mode ask)"
+    return words if incident.runs else f"{words}: not begun"
+
+
 def _opened(event: Event) -> IncidentView:
     d = event.data
     return IncidentView(

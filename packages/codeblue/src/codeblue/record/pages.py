@@ -16,17 +16,23 @@ from codeblue.model.page import Fate
 from codeblue.record.fields import mapping, number, reading, text
 
 INTENDED, DEFERRED, DELIVERED = "page.intended", "page.deferred", "page.delivered"
+#: Two processes meant the same page at the same moment: the later one leaves it to the earlier one.
+YIELDED = "page.yielded"
 REQUESTED, UNROUTED, SETTLED = "page.requested", "page.unrouted", "page.settled"
 ANCHORED, ACKNOWLEDGED, ESCALATED = "incident.anchored", "incident.acknowledged", "incident.escalated"
+SEVERITY = "incident.severity"
 #: Whoever switched AI features off in an incident says so with this event; the Clinical lead is told (R3).
 AI_OFF = "flags.disabled"
 
-PAGE_KINDS = (INTENDED, DEFERRED, DELIVERED, REQUESTED, UNROUTED, SETTLED)
+PAGE_KINDS = (INTENDED, YIELDED, DEFERRED, DELIVERED, REQUESTED, UNROUTED, SETTLED)
 #: The kinds of event that paging is folded from.
-PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, AI_OFF, *PAGE_KINDS)
+PAGING_KINDS = ("incident.opened", ANCHORED, ACKNOWLEDGED, ESCALATED, SEVERITY, AI_OFF, *PAGE_KINDS)
 
 #: Levels that are not of the ladder.
 NOTICE, TEST = "notice", "test"
+
+#: States of an attempt with which the provider may have the page, or is about to.
+_REACHED = ("intended", Fate.ACCEPTED.value, Fate.UNKNOWN.value)
 
 #: Later than anything that is certain.
 _LATE_S = 1e9
@@ -45,6 +51,8 @@ class Attempt:
         state: "intended" (sent or about to be: no outcome yet), "deferred" (certainly not accepted; another try follows
             at `not_before_s`), or a `Fate`.
         first_s, last_s: elapsed seconds of the incident at its first and latest event.
+        seq: number of the event that last meant it.
+        process: who meant it then (`engine.process`), "" where it does not say.
     """
 
     key: str
@@ -59,6 +67,8 @@ class Attempt:
     ended: datetime | None = None
     reference: str = ""
     why: str = ""
+    seq: int = 0
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class CallView:
         level: "L1" … "L4", "notice", "test".
         at_s: elapsed seconds of the incident when it was first meant.
         unrouted: why no channel could even be tried.
+        seq: number of the event that first meant it.
     """
 
     level: str
@@ -77,6 +88,7 @@ class CallView:
     at_s: float
     attempts: tuple[Attempt, ...] = ()
     unrouted: str = ""
+    seq: int = 0
 
     @property
     def id(self) -> tuple[str, int, str]:
@@ -152,6 +164,9 @@ class PagingView:
         proven_s: so long it lasted at least.
         loose: something happened whose elapsed time is an estimate.
         settled: (channel, acknowledged, sequence number of the acknowledgement or 0).
+        severity: of the incident, "" without one.
+        worse: number of the event that last gave it a worse severity, 0 without one: what was said and acknowledged
+            before it was about less.
     """
 
     incident: str
@@ -168,6 +183,8 @@ class PagingView:
     ai_off: bool = False
     loose: bool = False
     settled: frozenset[tuple[str, bool, int]] = frozenset()
+    severity: str = ""
+    worse: int = 0
 
     def elapsed_s(self, anchor: Anchor, now: datetime) -> float:
         """How long it lasts: by the boot's own clock where it was anchored in this boot, else by the time of day since
@@ -193,11 +210,14 @@ class PagingView:
         said = max((c.at_s for c in self.calls if c.level == Level.L1.name), default=-1.0)
         return tuple(w.seq for w in self.waiting if w.at_s > said)
 
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Channels that may have something of it: what is settled there when somebody acknowledges."""
-        reached = (Fate.ACCEPTED.value, Fate.UNKNOWN.value)
-        return tuple(dict.fromkeys(a.channel for c in self.calls for a in c.attempts if a.state in reached))
+    def reached(self, ack: Ack | None = None) -> tuple[str, ...]:
+        """Channels that have a page, may have one, or get one at the moment: those that are told what became of it.
+
+        Args:
+            ack: only pages that it is for: of its level and those below, meant before it. None: all.
+        """
+        there = [(c, a) for c in self.calls for a in c.attempts if a.state in _REACHED]
+        return tuple(dict.fromkeys(a.channel for c, a in there if ack is None or _is_for(ack, c.level, a)))
 
 
 def fold_pages(events: Iterable[Event]) -> dict[str, PagingView]:
@@ -218,7 +238,8 @@ def advance_paging(view: PagingView | None, event: Event) -> PagingView | None:
         if view is None:
             if event.kind not in ("incident.opened", REQUESTED):
                 return None
-            view = PagingView(event.incident, event.at, event.at)
+            severity = text(event.data, "severity") if event.kind == "incident.opened" else ""
+            view = PagingView(event.incident, event.at, event.at, severity=severity)
             if "anchor" in event.data:
                 anchor = _anchor(mapping(event.data, "anchor"))
                 view = replace(view, boots={anchor.boot: anchor.at_s})
@@ -244,14 +265,19 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             anchor = _anchor(d)
             return replace(view, boots={**view.boots, anchor.boot: anchor.at_s - elapsed})
         case "page.intended":
-            return _call(view, d, lambda c: _intended(c, event, elapsed), elapsed)
+            return _call(view, event, lambda c: _intended(c, event, elapsed), elapsed)
+        case "page.yielded":
+            meant = [a for c in view.calls for a in c.attempts if a.key == text(d, "key")]
+            tries = meant[-1].tries - 1 if meant else 1
+            return _attempt(view, event, elapsed, tries=tries, process=text(d, "to"))
         case "page.unrouted":
-            return _call(view, d, lambda c: replace(c, unrouted=text(d, "why")), elapsed)
+            return _call(view, event, lambda c: replace(c, unrouted=text(d, "why")), elapsed)
         case "page.deferred":
             later = elapsed + number(d, "delay_s")
             return _attempt(view, event, elapsed, state="deferred", not_before_s=later, why=text(d, "why"))
         case "page.delivered":
             fate, reference = Fate(text(d, "fate")), text(d, "reference")
+            view = _unsettled(view, text(d, "key")) if fate.value in _REACHED else view
             return _attempt(
                 view, event, elapsed, state=fate.value, reference=reference, why=text(d, "why"), ended=event.at
             )
@@ -278,6 +304,10 @@ def _advance(view: PagingView, event: Event) -> PagingView:
             return replace(view, acks=(*view.acks, ack))
         case "incident.escalated":
             return replace(view, escalated=(*view.escalated, Level[text(d, "level")].name))
+        case "incident.severity":
+            severity = text(d, "severity")
+            worse = event.seq if severity < view.severity else view.worse  # SEV1 is the worst
+            return replace(view, severity=severity, worse=worse)
         case "flags.disabled":
             return replace(view, ai_off=True)
     return view
@@ -310,10 +340,11 @@ def _highest(view: PagingView) -> str:
     return max((Level[c.level] for c in view.calls if c.level in Level.__members__), default=Level.L1).name
 
 
-def _call(view: PagingView, d: Mapping[str, Any], change: Any, elapsed: float) -> PagingView:
+def _call(view: PagingView, event: Event, change: Any, elapsed: float) -> PagingView:
+    d = event.data
     level, cycle, role = text(d, "level"), int(number(d, "cycle")), text(d, "role")
     if view.call(level, cycle, role) is None:
-        view = replace(view, calls=(*view.calls, CallView(level, cycle, role, elapsed)))
+        view = replace(view, calls=(*view.calls, CallView(level, cycle, role, elapsed, seq=event.seq)))
     calls = tuple(change(c) if c.id == (level, cycle, role) else c for c in view.calls)
     return replace(view, calls=calls)
 
@@ -321,12 +352,34 @@ def _call(view: PagingView, d: Mapping[str, Any], change: Any, elapsed: float) -
 def _intended(call: CallView, event: Event, elapsed: float) -> CallView:
     d = event.data
     key, channel, round_ = text(d, "key"), text(d, "channel"), int(number(d, "round"))
+    process = text(d, "process") if "process" in d else ""
     before = next((a for a in call.attempts if a.key == key and a.round == round_), None)
     if before is None:
-        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at)
+        made = Attempt(key, channel, round_, 1, "intended", elapsed, elapsed, event.at, seq=event.seq, process=process)
         return replace(call, attempts=(*call.attempts, made))
-    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed)
+    again = replace(before, tries=before.tries + 1, state="intended", last_s=elapsed, seq=event.seq, process=process)
     return replace(call, attempts=tuple(again if a is before else a for a in call.attempts))
+
+
+def _is_for(ack: Ack, level: str, attempt: Attempt) -> bool:
+    """Whether an acknowledgement is for this page: not for one that was meant after it, nor for a notice."""
+    return level in Level.__members__ and Level[level] <= Level[ack.level] and attempt.seq < ack.seq
+
+
+def _unsettled(view: PagingView, key: str) -> PagingView:
+    """A page arrives at a channel that was told already what became of it: it has to be told once more."""
+    for call in view.calls:
+        for attempt in call.attempts:
+            if attempt.key == key:
+                by_seq = {ack.seq: ack for ack in view.acks}
+                again = {
+                    (channel, acknowledged, upto)
+                    for channel, acknowledged, upto in view.settled
+                    if channel == attempt.channel
+                    and (not acknowledged or (upto in by_seq and _is_for(by_seq[upto], call.level, attempt)))
+                }
+                return replace(view, settled=view.settled - again)
+    return view
 
 
 def _attempt(view: PagingView, event: Event, elapsed: float, **changes: Any) -> PagingView:

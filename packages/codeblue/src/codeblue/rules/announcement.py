@@ -7,7 +7,7 @@ from codeblue.record.incidents import IncidentView
 from codeblue.record.runs import RunState, RunView
 
 #: Runbooks that look or write, and restore nothing.
-_RESTORES_NOTHING = ("recovery", "incident_report")
+_RESTORES_NOTHING = ("recovery", "known_good", "incident_report")
 _ORDER = {status: place for place, status in enumerate(Posted)}
 
 
@@ -16,7 +16,8 @@ def desired(incident: IncidentView, runs: Iterable[RunView]) -> Posted:
 
     - `resolved`: the service is proven healthy (mitigated), or a person closed the incident.
     - `monitoring`: what restores the service was done and proven; its verification goes on.
-    - `identified`: it is decided what to do and it follows (not `page_only`, not in mode observe), or it is being done.
+    - `identified`: what restores the service was begun. A decision alone is a wish: nothing follows from it in mode
+      observe, before an approval, after a freeze, and where no procedure does it.
     - `investigating`: everything else.
 
     Args:
@@ -29,9 +30,7 @@ def desired(incident: IncidentView, runs: Iterable[RunView]) -> Posted:
         return Posted.MONITORING
     if any(r.started is not None for r in restoring):
         return Posted.IDENTIFIED
-    decision = incident.decision or {}
-    follows = decision.get("action") not in (None, "page_only") and decision.get("mode") != "observe"
-    return Posted.IDENTIFIED if follows else Posted.INVESTIGATING
+    return Posted.INVESTIGATING
 
 
 def is_public(incident: IncidentView, severities: Collection[str]) -> bool:

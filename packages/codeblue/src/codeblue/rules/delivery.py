@@ -79,7 +79,7 @@ def next_step(
     Args:
         attempts: those of the record, in their order.
         routes: the channels that reach the role, the primary one first.
-        flying: the channel that this process is sending over at the moment: its intent without an outcome is no crash.
+        flying: the channel that a living process is sending over: its intent without an outcome is no crash.
     """
     if any(a.state == Fate.ACCEPTED for a in attempts):
         return Delivered()

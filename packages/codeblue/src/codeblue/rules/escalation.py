@@ -7,6 +7,7 @@ from codeblue.model.incident import Level, Role
 from codeblue.profile.people import Escalation, SeverityPlan
 from codeblue.record.incidents import IncidentView
 from codeblue.record.pages import NOTICE, PagingView
+from codeblue.record.pages import Ack as Acknowledged
 from codeblue.rules.severity import MANUAL, plan_of, severity_named, told_of
 
 _ROLES = frozenset(role.value for role in Role)
@@ -49,10 +50,15 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """The latest call of a role at a level, and the elapsed seconds when it was meant."""
+    """The latest call of a role at a level, and the elapsed seconds when it was meant.
+
+    Attributes:
+        outdated: it spoke of a less bad incident than it is now.
+    """
 
     cycle: int
     at_s: float
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def situation_of(incident: IncidentView, paging: PagingView, severity: SeverityP
     manual = MANUAL.get(incident.trigger)
     at_once = (manual.at_once,) if manual and manual.at_once else ()
     called = {
-        (c.level, Role(c.role)): Called(c.cycle, c.at_s)
+        (c.level, Role(c.role)): Called(c.cycle, c.at_s, c.seq < paging.worse)
         for c in sorted(paging.calls, key=lambda c: c.cycle)
         if c.role in _ROLES
     }
@@ -133,18 +139,25 @@ def situation_of(incident: IncidentView, paging: PagingView, severity: SeverityP
         up_to=Level[plan.up_to],
         by_hand=(*at_once, *(Level[level] for level in paging.escalated)),
         told=told_of(incident.trigger, ai_off=paging.ai_off),
-        acks=tuple(Ack(Level[a.level], min(a.active_s, elapsed_s)) for a in paging.acks),
+        acks=tuple(Ack(Level[a.level], min(a.active_s, elapsed_s)) for a in paging.acks if a.seq > paging.worse),
         approvals=paging.unsaid_approvals,
         called=called,
         noticed=frozenset((c.cycle, Role(c.role)) for c in paging.calls if c.level == NOTICE and c.role in _ROLES),
     )
 
 
+def standing(paging: PagingView, elapsed_s: float, ack_expires_s: float) -> tuple[Acknowledged, ...]:
+    """The acknowledgements of the record that count now, without those that a later one includes."""
+    counts = [a for a in paging.acks if a.seq > paging.worse and elapsed_s < a.active_s + ack_expires_s]
+    return tuple(a for n, a in enumerate(counts) if not any(b.level >= a.level for b in counts[n + 1 :]))
+
+
 def due(ladder: Ladder, now: Situation) -> Due:
     """Which calls are due at this moment.
 
     Every level that is reached is paged once, in whatever order time, restarts and people reached it, so none is ever
-    skipped. The level in force is repeated until it is acknowledged.
+    skipped. The level in force is repeated until it is acknowledged. Whoever was called about less than it is now is
+    called anew at once, and what was acknowledged before that counts no more (`Situation.acks` has it no more).
     """
     reached = reached_levels(ladder, now)
     level = max(reached)
@@ -160,7 +173,7 @@ def due(ladder: Ladder, now: Situation) -> Due:
             last = now.called.get((each.name, role))
             if last is None:
                 calls.append(Call(each.name, 0, role))
-            elif repeats and now.elapsed_s >= last.at_s + ladder.repeat_s:
+            elif last.outdated or (repeats and now.elapsed_s >= last.at_s + ladder.repeat_s):
                 calls.append(Call(each.name, last.cycle + 1, role))
     notices = [(0, role) for role in now.told]
     if any(level == Level.L1.name for level, _ in now.called):  # else the first page says it

@@ -6,7 +6,7 @@ from typing import Final
 
 from codeblue.model.incident import Severity
 from codeblue.model.page import Page
-from codeblue.record.incidents import IncidentView
+from codeblue.record.incidents import IncidentView, decision_in_brief
 from codeblue.record.pages import NOTICE, PagingView
 from codeblue.rules.escalation import Call
 from codeblue.rules.severity import MANUAL, severity_named, trigger_name
@@ -91,9 +91,8 @@ def _details(facts: PageFacts, call: Call) -> Iterator[tuple[str, str]]:
     yield "severity", incident.severity
     yield "trigger", _means(incident)
     yield "opened", f"{incident.opened:%Y-%m-%d %H:%M:%S} UTC"
-    action = (incident.decision or {}).get("action")
-    if isinstance(action, str):
-        yield "decision", action
+    if decided := decision_in_brief(incident):
+        yield "decision", decided
     if paging.waiting:
         yield "run", paging.waiting[-1].run
         yield "plan digest", paging.waiting[-1].digest

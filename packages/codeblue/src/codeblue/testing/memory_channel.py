@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from codeblue.model.errors import Temporary, Unreachable
-from codeblue.model.incident import Role
+from codeblue.model.incident import Level, Role
 from codeblue.model.page import Delivery, Fate, Page
 from codeblue.ports.clock import Clock
 
@@ -20,14 +20,14 @@ class MemoryProvider:
         way: how it answers: "accept", "refuse", "busy", "down", "cut", "hang"; or a function of the page that says so.
         pages: what people have; of a keyed provider each key once.
         requests: every attempt that reached it, a refused one too.
-        settled: (incident, acknowledged) as it was told.
+        settled: (incident, the highest level that was acknowledged or None) as it was told.
     """
 
     keyed: bool = True
     way: "str | Callable[[Page], str]" = "accept"
     pages: list[Page] = field(default_factory=list)
     requests: list[Page] = field(default_factory=list)
-    settled: list[tuple[str, bool]] = field(default_factory=list)
+    settled: list[tuple[str, Level | None]] = field(default_factory=list)
 
     def takes(self, page: Page) -> str:
         """An attempt arrives. Returns how it is answered."""
@@ -88,7 +88,7 @@ class MemoryChannel:
             case _:
                 raise Unreachable(f"{self._name} takes no connection.", delay_s=1.0)
 
-    async def settle(self, incident: str, *, acknowledged: bool) -> None:
+    async def settle(self, incident: str, *, acknowledged: Level | None) -> None:
         """See `Channel.settle`."""
         if self.provider.way in ("down", "busy"):
             raise Unreachable(f"{self._name} takes no connection.", delay_s=1.0)

@@ -8,6 +8,7 @@ long as it takes. Texts come from the profile alone.
 Only the holder of the lease may run it: between looking and posting, two processes could both find nothing.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,10 +41,16 @@ FIRST_WAIT_S: Final = 5.0
 LAST_WAIT_S: Final = 60.0
 #: How often a refusal is tried anew: a person may have mended the key or the page.
 REFUSED_WAIT_S: Final = 300.0
+#: A lease that cannot be asked for within this time is treated as one that does not answer.
+MAY_S: Final = 5.0
 #: An entry that was there and is not found so often in a row was removed by a person.
 GONE_AFTER: Final = 3
 
 _KINDS: Final = tuple({*INCIDENT_KINDS, *RUN_KINDS, *ANNOUNCEMENT_KINDS})
+
+
+class _Gone(Exception):
+    """The entry that we posted is not on the page."""
 
 
 @dataclass
@@ -153,7 +160,7 @@ class Announcer:
             return _late(id_, wanted, error.message, wait_s)
         except LeaseLost:
             raise
-        except LookupError:
+        except _Gone:
             return self._missed(id_, case, wanted)
         except Refused as error:
             return self._refused(id_, case, view, wanted, error)
@@ -170,14 +177,14 @@ class Announcer:
         """Have the page show it, whatever it shows now.
 
         Raises:
-            LookupError: the entry that we posted is not there.
+            _Gone: the entry that we posted is not there.
         """
         text = self._text(wanted)
         found = await self._page.find(id_)
         if found is not None and not further(wanted, found.status):
             return found  # a lost answer of ours, or a person was faster
         if found is None and view.posted is not None:
-            raise LookupError(id_)
+            raise _Gone
         await self._may()
         if found is None:
             return await self._page.post(id_, wanted, text, notify=notify)
@@ -198,8 +205,9 @@ class Announcer:
     async def _may(self) -> None:
         """A lease that could not be asked for is none that is lost."""
         if self._fence is not None:
-            with suppress(Temporary):
-                await self._fence()
+            with suppress(Temporary, TimeoutError):
+                async with asyncio.timeout(MAY_S):
+                    await self._fence()
 
     def _missed(self, id_: str, case: _Case, wanted: Posted) -> str:
         """The entry is gone. A page can be slow to show what it has, so one look is not enough."""

@@ -5,11 +5,12 @@ record the outcome. The record is the queue and the memory: a kill at any point 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from codeblue.engine.crashpoint import crashpoint
+from codeblue.engine.process import is_gone, this_process
 from codeblue.model.errors import CodeBlueError, LeaseLost, Temporary, Unreachable
 from codeblue.model.event import Draft, Event
 from codeblue.model.incident import Level, Role
@@ -31,12 +32,25 @@ from codeblue.record.pages import (
     SETTLED,
     TEST,
     UNROUTED,
+    YIELDED,
+    Ack,
+    Attempt,
     CallView,
     PagingView,
     advance_paging,
 )
-from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, next_step
-from codeblue.rules.escalation import Call, Due, Situation, acknowledged, due, ladder_of, next_level, situation_of
+from codeblue.rules.delivery import Count, Nobody, Patience, Route, Send, Step, next_step
+from codeblue.rules.escalation import (
+    Call,
+    Due,
+    Situation,
+    acknowledged,
+    due,
+    ladder_of,
+    next_level,
+    situation_of,
+    standing,
+)
 from codeblue.rules.paging import PageFacts, page_key, page_of
 from codeblue.rules.severity import plan_of, severity_named
 
@@ -45,6 +59,10 @@ ACTOR = "pager"
 TICK_S = 1.0
 #: The port bounds a send to 10 s; a channel that does not keep to it is given up on.
 SEND_S = 12.0
+#: A lease that cannot be asked for within this time is treated as one that does not answer.
+MAY_S = 5.0
+#: An intent of a process that may be alive is that process's own business for so long: longer than any send.
+LOST_S = 15.0
 #: How old an event may become whose elapsed time is an estimate, where an acknowledgement's expiry hangs on it.
 LOOSE_S = 60.0
 #: A page that somebody asked for is not sent any more after this time: whoever asked is gone.
@@ -78,6 +96,8 @@ class Pager:
         channels: those that the profile configures, open.
         fence: gives the right to act or raises LeaseLost; asked before each intent.
         only: the one incident that it cares for; "": all.
+        me: the name of this process in its intents.
+        gone: whether the process of a name is certainly dead.
     """
 
     record: RecordStore
@@ -86,6 +106,8 @@ class Pager:
     clock: Clock
     fence: Callable[[], Awaitable[object]] | None = None
     only: str = ""
+    me: str = field(default_factory=this_process)
+    gone: Callable[[str], bool] = is_gone
     _cases: dict[str, _Case] = field(default_factory=dict)
     _seq: int = -1
     _flying: dict[tuple[str, str, int, str], tuple["asyncio.Task[None]", str]] = field(default_factory=dict)
@@ -167,6 +189,7 @@ class Pager:
             return False
         if incident is not None and not incident.over:
             return True
+        # a page that is being sent when it ends is one that the channel is told of: it stays until then
         open_requests = any(self._wants_requested(paging, r.level, r.seq, r.role) for r in paging.requested)
         return open_requests or bool(self._to_settle(case))
 
@@ -176,8 +199,9 @@ class Pager:
         paging = case.paging
         if paging is None:
             return ""
-        for channel, done, upto in self._to_settle(case):
-            self._settle(id_, channel, done, upto)
+        for channel, ack in self._to_settle(case):
+            if not self._on_its_way(paging, id_, channel):
+                self._settle(id_, channel, ack)
         sent = [self._go_on(id_, case, call) for call in self._wanted(case)]
         flying = [
             f"{role} ({level}) over {name}" for (i, level, _, role), (_, name) in self._flying.items() if i == id_
@@ -240,11 +264,13 @@ class Pager:
         return [*wanted, *meant, *verdict.calls]
 
     def _still(self, paging: PagingView, now: Situation, call: CallView) -> bool:
-        """Whether a call that was meant is still wanted: nobody has acknowledged, and no later one replaced it."""
+        """Whether a call that was meant is still wanted: nobody has acknowledged, and no later one replaces it."""
         if call.level not in Level.__members__:
             approvals = {w.seq for w in paging.waiting}
             return call.level == NOTICE and (call.cycle == 0 or call.cycle in approvals)
         latest = paging.latest(call.level, call.role)
+        if call.seq < paging.worse:
+            return False  # it speaks of less than it is now: the page that replaces it is due
         return latest is not None and latest.id == call.id and not acknowledged(self._ladder, now, Level[call.level])
 
     def _wants_requested(self, paging: PagingView, level: str, seq: int, role: str) -> bool:
@@ -264,8 +290,7 @@ class Pager:
         view = paging.call(call.level, call.cycle, call.role.value)
         attempts = view.attempts if view else ()
         routes = self._routes(id_, case, call)
-        elapsed = self._elapsed(paging)
-        while isinstance(step := next_step(attempts, routes, elapsed, self._patience), Count):
+        while isinstance(step := self._step(paging, attempts, routes), Count):
             self._outcome(id_, step.attempt.key, call, Delivery(step.fate, step.attempt.reference, step.why))
             self._follow()
             again = self._cases[id_].paging if id_ in self._cases else None
@@ -281,11 +306,21 @@ class Pager:
             case Nobody():
                 why = f"no channel has an address for {call.role.value}"
                 if view is None or not view.unrouted:
-                    self._event(id_, UNROUTED, **_named(call), why=why, elapsed_s=elapsed)
+                    self._event(id_, UNROUTED, **_named(call), why=why, elapsed_s=self._elapsed(paging))
                 return f"{call.role.value} ({call.level}) is NOT paged: {why}"
             case _:
                 failed = [a for a in attempts if a.state in (Fate.REFUSED, Fate.UNKNOWN)]
                 return f"{call.role.value} ({call.level}) is not reached yet: {failed[-1].why}" if failed else ""
+
+    def _step(self, paging: PagingView, attempts: Sequence[Attempt], routes: Sequence[Route]) -> Step:
+        flying = next((a.channel for a in attempts if self._elsewhere(paging, a)), "")
+        return next_step(attempts, routes, self._elapsed(paging), self._patience, flying=flying)
+
+    def _elsewhere(self, paging: PagingView, attempt: Attempt) -> bool:
+        """Whether another process may be sending it at the moment: a command beside us, or a daemon beside it."""
+        if attempt.state != "intended" or (attempt.process == self.me != "") or self.gone(attempt.process):
+            return False
+        return self._elapsed(paging) < attempt.last_s + LOST_S
 
     async def _send(self, id_: str, call: Call, channel: Channel, round_: int) -> None:
         """One attempt: intent, send, outcome; each committed before the next."""
@@ -294,8 +329,13 @@ class Pager:
         case = self._cases.get(id_)
         if case is None or case.paging is None or call not in self._wanted(case):
             return  # acknowledged or over meanwhile
+        view = case.paging.call(call.level, call.cycle, call.role.value)
+        step = self._step(case.paging, view.attempts if view else (), self._routes(id_, case, call))
+        if step != Send(channel.name, round_):
+            return  # another process was faster
         page = self._page(id_, case, call, channel.name)
         _crash(call, "due")
+        seen = self._seq
         intent = self._event(
             id_,
             INTENDED,
@@ -304,9 +344,16 @@ class Pager:
             channel=channel.name,
             round=round_,
             severity=page.severity.text,
+            process=self.me,
             elapsed_s=self._elapsed(case.paging),
         )
         _crash(call, "intended")
+        meant = self.record.read(after=seen, incident=id_, kinds=(INTENDED,))
+        first = next((e for e in meant if e.data.get("key") == page.key), intent)
+        if first.seq < intent.seq:  # in the same moment as we: the record says who was first
+            elapsed = self._elapsed(case.paging)
+            self._event(id_, YIELDED, key=page.key, to=str(first.data.get("process", "")), elapsed_s=elapsed)
+            return
         page = self._page(id_, case, call, channel.name, f"{intent.seq}:{intent.hash}")
         try:
             async with asyncio.timeout(SEND_S):
@@ -330,8 +377,9 @@ class Pager:
         A lease that cannot be asked for is no reason for silence: what it is kept in is down, and people are needed.
         """
         if self.fence is not None:
-            with suppress(Temporary):
-                await self.fence()
+            with suppress(Temporary, TimeoutError):
+                async with asyncio.timeout(MAY_S):
+                    await self.fence()
 
     def _outcome(self, id_: str, key: str, call: Call, delivery: Delivery) -> None:
         case = self._cases.get(id_)
@@ -348,20 +396,26 @@ class Pager:
         )
 
     def _routes(self, id_: str, case: _Case, call: Call) -> tuple[Route, ...]:
-        """The channels that reach the role, in the order of the level, else of the severity, else of `pages`."""
-        channels = [self._by_name[n] for n in self._order(case, call) if n in self._by_name]
-        pages = [(channel, self._page(id_, case, call, channel.name)) for channel in channels]
-        return tuple(Route(channel.name, channel.keyed) for channel, page in pages if channel.reaches(page))
+        """The channels that reach the role: those of the level, else of the severity, else of `pages`. A list without
+        an address of theirs gives way to the next wider one: an address in the wrong list is no reason for silence."""
+        for names in self._lists(case, call):
+            channels = [self._by_name[n] for n in names if n in self._by_name]
+            pages = [(channel, self._page(id_, case, call, channel.name)) for channel in channels]
+            routes = tuple(Route(channel.name, channel.keyed) for channel, page in pages if channel.reaches(page))
+            if routes:
+                return routes
+        return ()
 
-    def _order(self, case: _Case, call: Call) -> Sequence[str]:
-        if call.level == TEST:
-            return tuple(self._by_name)
-        e = self.profile.escalation
-        of_level = {"L1": e.l1.channels, "L2": e.l2.channels, "L3": e.l3.channels, "L4": e.l4.channels}.get(call.level)
-        of_severity = None
-        if case.incident is not None:
-            of_severity = plan_of(self.profile.severity, severity_named(case.incident.severity)).channels
-        return of_level or of_severity or configured(self.profile.pages) or tuple(self._by_name)
+    def _lists(self, case: _Case, call: Call) -> Iterator[Sequence[str]]:
+        """The lists of channels for a call, the narrowest first."""
+        if call.level != TEST:
+            e = self.profile.escalation
+            of = {"L1": e.l1.channels, "L2": e.l2.channels, "L3": e.l3.channels, "L4": e.l4.channels}
+            yield of.get(call.level) or ()
+            if case.incident is not None:
+                yield plan_of(self.profile.severity, severity_named(case.incident.severity)).channels or ()
+            yield configured(self.profile.pages)
+        yield tuple(self._by_name)
 
     def _page(self, id_: str, case: _Case, call: Call, channel: str, head: str = "") -> Page:
         if case.paging is None:
@@ -369,30 +423,40 @@ class Pager:
         facts = PageFacts(id_, self.profile.service, case.incident, case.paging, self._elapsed(case.paging))
         return page_of(facts, call, channel, head)
 
-    def _to_settle(self, case: _Case) -> list[tuple[str, bool, int]]:
-        """What the channels were not told yet: that it is over, else the latest acknowledgement."""
+    def _to_settle(self, case: _Case) -> list[tuple[str, Ack | None]]:
+        """What the channels were not told yet: that it is over (None), else the acknowledgements that count."""
         paging, incident = case.paging, case.incident
-        if paging is None or incident is None or not paging.channels:
+        if paging is None or incident is None:
             return []
-        if incident.over:
-            wanted = [(name, False, 0) for name in paging.channels]
-        else:
-            wanted = [(name, True, ack.seq) for ack in paging.acks[-1:] for name in paging.channels]
-        return [w for w in wanted if w not in paging.settled and w[0] in self._by_name]
+        acks: list[Ack | None] = [None]
+        if not incident.over:
+            acks = list(standing(paging, self._elapsed(paging), self.profile.escalation.ack_expires))
+        wanted = [(name, ack) for ack in acks for name in paging.reached(ack)]
+        return [(n, ack) for n, ack in wanted if _settled(n, ack) not in paging.settled and n in self._by_name]
 
-    def _settle(self, id_: str, channel: str, acknowledged: bool, upto: int) -> None:
-        key = (id_, channel, acknowledged, upto)
+    def _on_its_way(self, paging: PagingView, id_: str, channel: str) -> bool:
+        """Whether a page is being sent over the channel: what became of it is told when it is there."""
+        return any(
+            a.channel == channel
+            and a.state == "intended"
+            and ((id_, *c.id) in self._flying or self._elsewhere(paging, a))
+            for c in paging.calls
+            for a in c.attempts
+        )
+
+    def _settle(self, id_: str, channel: str, ack: Ack | None) -> None:
+        key = (id_, *_settled(channel, ack))
         if key in self._settling or self.clock.monotonic() < self._settle_at.get(key, 0.0):
             return
-        self._settling[key] = asyncio.create_task(self._tell(key))
+        self._settling[key] = asyncio.create_task(self._tell(key, Level[ack.level] if ack else None))
 
-    async def _tell(self, key: tuple[str, str, bool, int]) -> None:
+    async def _tell(self, key: tuple[str, str, bool, int], level: Level | None) -> None:
         id_, channel, acknowledged, upto = key
         await self._may()
         why = ""
         try:
             async with asyncio.timeout(SEND_S):
-                await self._by_name[channel].settle(id_, acknowledged=acknowledged)
+                await self._by_name[channel].settle(id_, acknowledged=level)
         except (Temporary, TimeoutError) as error:
             delay_s = error.delay_s if isinstance(error, Temporary) else SETTLE_AGAIN_S
             self._settle_at[key] = self.clock.monotonic() + max(SETTLE_AGAIN_S, delay_s)
@@ -453,6 +517,11 @@ async def until_quiet(pager: Pager, *, limit_s: float) -> None:
             raise Unreachable(f"No channel reached {late}.", remedy="Call them by telephone.")
         await pager.clock.sleep(0.2)
         await pager.cycle()
+
+
+def _settled(channel: str, ack: Ack | None) -> tuple[str, bool, int]:
+    """How `PagingView.settled` names it."""
+    return channel, ack is not None, ack.seq if ack else 0
 
 
 def _named(call: Call) -> dict[str, object]:

@@ -30,6 +30,8 @@ SEEN: Final = "page.acknowledged"
 
 #: What a Slack user's id looks like; anything else is nobody.
 _USER: Final = re.compile(r"[UW][A-Z0-9]{2,30}", re.ASCII)
+#: The type of an agent in PagerDuty that is a person; integrations and PagerDuty itself are agents too.
+_PERSON: Final = "user_reference"
 _EVENT: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
 
@@ -60,6 +62,7 @@ class _Click(_Loose):
 
 class _Agent(_Loose):
     id: str = ""
+    type: str = ""
 
 
 class _Incident(_Loose):
@@ -134,7 +137,9 @@ def pagerduty_webhook(desk: Desk, secret: Secret) -> APIRouter:
         openapi_extra=_signed("application/json", {"type": "object"}, ("X-PagerDuty-Signature",)),
     )
     async def post_pagerduty(request: Request) -> Done:
-        """`incident.acknowledged` takes over the level that the incident's key names; other events do nothing.
+        """`incident.acknowledged` by a person takes over the level that the incident's key names; others do nothing.
+
+        What Code Blue itself acknowledges there comes back too, without a person: it is nobody's acknowledgement.
 
         PagerDuty repeats what was not answered with 2xx, with the same signature: an event of it is recorded once.
         """
@@ -149,7 +154,9 @@ def pagerduty_webhook(desk: Desk, secret: Secret) -> APIRouter:
             return Done(message="Nothing that Code Blue acts on.")
         if not _EVENT.fullmatch(happened.id):
             raise _not_understood()
-        who = happened.agent.id if happened.agent is not None else ""
+        if happened.agent is None or happened.agent.type != _PERSON:
+            return Done(message="No person acknowledged it: nothing to record.")
+        who = happened.agent.id
         actor = f"pagerduty:{who if _EVENT.fullmatch(who) else 'unknown'}"
         return await desk.with_record(lambda: acknowledge(desk, reply, actor, event=happened.id))
 

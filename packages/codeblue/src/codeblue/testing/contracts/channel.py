@@ -16,7 +16,7 @@ from enum import StrEnum
 import pytest
 
 from codeblue.model.errors import Refused, Temporary
-from codeblue.model.incident import Role, Severity
+from codeblue.model.incident import Level, Role, Severity
 from codeblue.model.page import Fate, Page
 from codeblue.ports.channel import Channel
 
@@ -261,9 +261,9 @@ class ChannelContract:
         assert (await channel.send(page(reachable, summary="x" * 200))).fate is Fate.ACCEPTED
         assert len(received()) == 1
 
-    @pytest.mark.parametrize("acknowledged", [True, False])
+    @pytest.mark.parametrize("acknowledged", [Level.L1, Level.L4, None])
     async def test_an_incident_can_be_settled_at_any_time(
-        self, channel: Channel, received: Received, reachable: Role, acknowledged: bool
+        self, channel: Channel, received: Received, reachable: Role, acknowledged: Level | None
     ) -> None:
         await channel.settle("inc-20260105t031500z-ffffff", acknowledged=acknowledged)
         await channel.send(page(reachable))
@@ -276,7 +276,7 @@ class ChannelContract:
         await channel.send(page(reachable))
         answer(Way.DOWN)
         with suppress(Temporary, Refused):  # nothing else; a provider without such a thing raises nothing
-            await channel.settle(INCIDENT, acknowledged=True)
+            await channel.settle(INCIDENT, acknowledged=Level.L1)
 
     async def test_closing_twice_is_fine(self, channel: Channel) -> None:
         await channel.close()
