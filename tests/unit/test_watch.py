@@ -12,6 +12,7 @@ from codeblue.engine.runs import make_plan
 from codeblue.model.errors import Forbidden, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.release import Standing
+from codeblue.model.verdict import InForce
 from codeblue.profile.load import load_text
 from codeblue.record.chain import broken_at, plain
 from codeblue.record.incidents import IncidentView, fold_incidents
@@ -218,6 +219,7 @@ async def test_the_fourth_failure_opens_one_incident_and_one_run(bench: Bench) -
     )
     assert (incident.trigger, incident.severity, incident.began) == ("R4", "SEV1", began)
     assert (incident.opened - incident.began).total_seconds() >= 30
+    assert incident.in_force == InForce(V2.release, V2.label), "recorded at the detection: nobody can look later"
     assert incident.decision is not None
     assert incident.decision["action"] == "rollback"
     assert (run.runbook, run.actor, run.incident) == ("quick_rollback", ACTOR, incident.id)

@@ -181,7 +181,7 @@ def test_the_parts_of_the_page_are_all_there() -> None:
         "acknowledged L1 by person:ada (ada@laptop)",
         "called L2 by person:ada (ada@laptop): status 503",
         "status page says investigating (entry p31zj, https://status.example.org/p31zj)",
-        "Quick rollback to 2.4.1 (0c77fe) ended after 21.5 s as done",
+        "Quick rollback from 2.5.0 (status 503) to 2.4.1 (0c77fe) ended after 21.5 s as done",
         "Approved by person:ada (ada@laptop)",
         "p95 of 10 requests to the health path alone is 43 ms",
         "no migration: status 503",
