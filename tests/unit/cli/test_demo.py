@@ -12,7 +12,7 @@ from tests.unit.cli.program import run
 from tests.unit.cli.terminal import started
 
 from codeblue.adapters.local.proc import kill_marked, marked
-from codeblue.cli.demo import GOOD, MARKER_FILE, Place, retold
+from codeblue.cli.demo import GOOD, MARKER_FILE, Place
 
 pytestmark = pytest.mark.slow
 
@@ -142,11 +142,3 @@ def test_a_failed_demo_keeps_its_logs_and_ends_what_it_started(tmp_path: Path) -
     assert f"The daemon ended while the demo waited for {GOOD} to be known-good." in err
     assert running(directory) == []
     assert (directory / "platform" / "logs" / "controller.log").exists()
-
-
-def test_what_the_daemon_says_is_retold_without_contradictions() -> None:
-    assert retold("ok: 1.5.0 (fd): 3 consecutive failures ≤ 3") == (
-        "1.5.0 (fd): 3 failed in a row; more than 3 mean a rollback"
-    )
-    assert retold("ok: 1.4.0 (26): 0 consecutive failures ≤ 3") == "1.4.0 (26): no failed probe"
-    assert retold("marked: 1.4.0 is known-good") == "marked: 1.4.0 is known-good"

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -303,7 +302,7 @@ class Story:
                 continue
             self._sentences.append(sentence)
             if sentence != last:
-                self._tell(f"  {self._elapsed()}  ", retold(sentence))
+                self._tell(f"  {self._elapsed()}  ", sentence)
             last = sentence
 
     async def _until(self, what: str, happened: Callable[[], bool], limit_s: float) -> None:
@@ -436,20 +435,6 @@ def _resolved(directory: Path) -> Path:
             remedy="Name another one with --directory.",
         ) from error
     return found
-
-
-def retold(sentence: str) -> str:
-    """A sentence of the daemon for somebody who hears it for the first time.
-
-    A cycle in which the rule has not fired yet is "ok", also when its own probe failed: as if the release were.
-    """
-    cycle = re.fullmatch(r"ok: (.+?): (\d+) consecutive failures ≤ (\d+)(?:; R\d.*)?", sentence)
-    if cycle is None:
-        return sentence
-    release, failures, limit = cycle[1], int(cycle[2]), cycle[3]
-    if failures == 0:
-        return f"{release}: no failed probe"
-    return f"{release}: {failures} failed in a row; more than {limit} mean a rollback"
 
 
 async def _ended(daemon: asyncio.subprocess.Process) -> None:
