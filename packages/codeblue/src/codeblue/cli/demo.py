@@ -32,6 +32,12 @@ _DEFAULT = Common()
 
 GOOD, BAD = "1.4.0", "1.5.0"
 
+#: How the bad release is bad: its health check fails, and half of what clients ask for.
+FAULT = "health,errors:0.5"
+#: What clients ask for, and what the platform asks for to know that a process is ready. What Code Blue's profile names
+#: (health, metrics) is no traffic of clients and in no rate.
+ROUTE, READINESS = "/api/version", "/metrics"
+
 #: The file that says that a directory is the demo's own, and who holds its lock is the demo that uses it.
 MARKER_FILE = ".codeblue-demo"
 
@@ -112,7 +118,7 @@ class Traffic:
         async with httpx2.AsyncClient(trust_env=False, timeout=2.0, headers={"Connection": "close"}) as client:
             while True:
                 try:
-                    answer = await client.get(f"{self.url}/api/health")
+                    answer = await client.get(f"{self.url}{ROUTE}")
                     ok, version = answer.is_success, str(answer.headers.get("x-release", "?"))
                 except httpx2.TransportError:
                     ok, version = False, "nobody"
@@ -245,7 +251,7 @@ class Story:
             profile.workload,
             self._template(GOOD, fault=""),
             replicas=3,
-            health_path="/api/version",
+            health_path=READINESS,
             service_port=self.port,
         )
         client = asyncio.create_task(self.traffic.run())
@@ -267,9 +273,9 @@ class Story:
         listener = asyncio.create_task(self._listen(daemon))
         try:
             await self._until(f"{GOOD} to be known-good", lambda: self._said("is known-good"), 60)
-            self._scene(f"A pipeline deploys release {BAD}. It starts, and its health is broken")
+            self._scene(f"A pipeline deploys release {BAD}. It starts, and it is broken")
             before = (self.traffic.good, self.traffic.bad)
-            await asyncio.to_thread(deploy, platform, self._template(BAD, fault="health"))
+            await asyncio.to_thread(deploy, platform, self._template(BAD, fault=FAULT))
             deployed = time.monotonic()
             await self._until("the incident to be mitigated", lambda: self._said("is mitigated"), 90)
             took_s = time.monotonic() - deployed
