@@ -488,6 +488,32 @@ async def test_a_report_that_cannot_be_written_stops_nothing(bench: Bench) -> No
     assert (await bench.cycle()).startswith("ok:")
 
 
+@pytest.mark.req("R22", "R47")
+@pytest.mark.parametrize("died", [False, True])
+async def test_what_the_public_was_told_after_the_report_is_in_the_next_one(bench: Bench, died: bool) -> None:
+    await bench.bad_release()
+    await bench.story(7)
+    incident = bench.incident
+    first, curves = bench.reports.texts[incident.id], bench.count("incident.curves")
+    if died:
+        bench.watch = Watch(bench.runs, bench)
+    for kind, data, said in (
+        ("unreachable", {"status": "resolved", "why": "no connection"}, "does not say resolved yet, it did not answer"),
+        ("posted", {"status": "resolved", "id": "e1", "url": ""}, "says resolved (entry e1)"),
+    ):
+        bench.record.append(Draft("status_page.intended", "announcer", {"status": "resolved"}, incident=incident.id))
+        assert (await bench.cycle()).startswith("ok: "), "what is only meant is no news"
+        bench.record.append(Draft(f"status_page.{kind}", "announcer", data, incident=incident.id))
+        sentence = await bench.cycle()
+        [run] = await bench.engine()
+        assert run == "incident_report"
+        assert f"incident {incident.id} was told of once more; writing the report anew (" in sentence
+        assert f"status page {said}" in bench.reports.texts[incident.id]
+        assert (await bench.cycle()).startswith("ok: "), "once"
+    assert "resolved (entry" not in first
+    assert bench.count("incident.curves") == curves, "those around the incident stay"
+
+
 @pytest.mark.req("B3")
 async def test_a_loop_that_died_after_the_mitigation_has_its_report_written_by_the_next(bench: Bench) -> None:
     await bench.bad_release()

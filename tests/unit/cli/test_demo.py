@@ -120,6 +120,7 @@ def test_a_demo_after_one_that_was_killed_tells_the_whole_story(tmp_path: Path) 
         told = " ".join(answer.err.split())
         assert re.search(r"failing, not often enough to act yet: 1\.5\.0 \(\w+\): 3 consecutive failures ≤ 3", told)
         assert "ok: 1.5.0" not in told
+        assert "status page says resolved" in Path(document["report"]).read_text()
         errors = next(x for x in Path(document["report"]).read_text().splitlines() if x.startswith("- Error rate: "))
         assert float(re.findall(r"highest ([\d.]+) %", errors)[0]) > 5, "clients' failures are in the curve"
         assert all(len(line) <= 80 for line in answer.err.splitlines() if "/" not in line)

@@ -375,6 +375,7 @@ def test_what_the_status_page_said_and_did_not_say_is_told() -> None:
     night = Night()
     for kind, data in (
         ("status_page.refused", {"status": "identified", "why": "the key"}),
+        ("status_page.unreachable", {"status": "identified", "why": "no connection"}),
         ("status_page.observed", {"status": "monitoring"}),
         ("status_page.abandoned", {"why": "a person took it over"}),
     ):
@@ -382,6 +383,7 @@ def test_what_the_status_page_said_and_did_not_say_is_told() -> None:
     assert [f.text.partition("UTC: ")[2] for f in gather(night.events, INCIDENT).told.public] == [
         "status page says investigating (entry p31zj, https://status.example.org/p31zj)",
         "status page refused identified: the key",
+        "status page does not say identified yet, it did not answer: no connection",
         "status page would say monitoring (mode observe): nothing was posted",
         "status page given up: a person took it over",
     ]

@@ -280,8 +280,8 @@ class Story:
             await self._until("the incident to be mitigated", lambda: self._said("is mitigated"), 90)
             took_s = time.monotonic() - deployed
             good, bad = self.traffic.good - before[0], self.traffic.bad - before[1]
-            await self._until("the report", lambda: self._incidents()[-1].report != "", 30)
             await self._until("the status page to say resolved", lambda: self._public()[-1:] == ["resolved"], 30)
+            await self._until("the report to tell all of it", self._reported, 30)
         finally:
             self._daemon = None
             await _ended(daemon)
@@ -345,6 +345,11 @@ class Story:
             return list(fold_incidents(record.read()).values())
         finally:
             record.close()
+
+    def _reported(self) -> bool:
+        """Whether the report is there, with the last word of the status page."""
+        place = self._incidents()[-1].report
+        return place != "" and "status page says resolved" in Path(place).read_text("utf-8")
 
     def _public(self) -> list[str]:
         """What the status page said, one after the other, by its own history."""
