@@ -39,6 +39,17 @@ class AnnouncementView:
     unreachable_why: str = ""
     unreachable_since: datetime | None = None
 
+    @property
+    def behind(self) -> str:
+        """What the public should read and does not, and why; "" while nothing is known to be in the way."""
+        if self.abandoned or self.intended is None or self.intended is self.posted:
+            return ""
+        if self.unreachable is not None and self.unreachable_since is not None:
+            since = f"{self.unreachable_since:%Y-%m-%d %H:%M:%S} UTC"
+            return f"does not say {self.intended.value}: it cannot be reached since {since}: {self.unreachable_why}"
+        why = next((why for status, why in reversed(self.refused) if status is self.intended), "")
+        return f"does not say {self.intended.value}: it refused it: {why}" if why else ""
+
 
 def fold_announcement(events: Iterable[Event]) -> AnnouncementView:
     """Of one incident's events. Raises Damaged: an event does not say what it must."""

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeblue.model.event import Event
-from codeblue.model.verdict import InForce
 from codeblue.record.chain import plain
 from codeblue.record.fields import mapping, reading, text, time
+
+if TYPE_CHECKING:
+    from codeblue.model.verdict import InForce
 
 #: The kinds of event that incidents are folded from.
 INCIDENT_KINDS = (
@@ -69,7 +71,7 @@ class IncidentView:
     acknowledged_by: str = ""
     escalated: tuple[str, ...] = ()
     frozen: bool = False
-    in_force: InForce | None = None
+    in_force: "InForce | None" = None
 
     @property
     def over(self) -> bool:
@@ -159,7 +161,9 @@ def _opened(event: Event) -> IncidentView:
     )
 
 
-def _in_force(data: Mapping[str, Any]) -> InForce:
+def _in_force(data: Mapping[str, Any]) -> "InForce":
+    from codeblue.model.verdict import InForce  # `status` folds incidents, and has no time for verdicts
+
     return InForce(text(data, "release"), text(data, "label"))
 
 
