@@ -12,6 +12,7 @@ from codeblue.engine.runs import make_plan
 from codeblue.model.errors import Forbidden, LeaseLost, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.release import Standing
+from codeblue.model.verdict import InForce
 from codeblue.profile.load import load_text
 from codeblue.record.chain import broken_at, plain
 from codeblue.record.incidents import IncidentView, fold_incidents
@@ -30,6 +31,7 @@ triggers:
   health: {{mode: {mode}}}
   cooldown: 10m
 """
+FAILING = "failing, not often enough to act yet"
 V1, V2 = memory_template("1.0"), memory_template("2.0")
 
 
@@ -205,7 +207,7 @@ async def test_a_network_that_carries_no_probe_is_unknown(bench: Bench) -> None:
 async def test_the_fourth_failure_opens_one_incident_and_one_run(bench: Bench) -> None:
     await bench.bad_release()
     sentences = await bench.cycles(3)
-    assert sentences == [f"ok: {V2.label}: {n} consecutive failures ≤ 3" for n in (1, 2, 3)]
+    assert sentences == [f"{FAILING}: {V2.label}: {n} consecutive failures ≤ 3" for n in (1, 2, 3)]
     assert bench.incidents == []
     began = bench.watch.first_bad
     sentence = await bench.cycle()
@@ -218,6 +220,7 @@ async def test_the_fourth_failure_opens_one_incident_and_one_run(bench: Bench) -
     )
     assert (incident.trigger, incident.severity, incident.began) == ("R4", "SEV1", began)
     assert (incident.opened - incident.began).total_seconds() >= 30
+    assert incident.in_force == InForce(V2.release, V2.label), "recorded at the detection: nobody can look later"
     assert incident.decision is not None
     assert incident.decision["action"] == "rollback"
     assert (run.runbook, run.actor, run.incident) == ("quick_rollback", ACTOR, incident.id)
@@ -235,7 +238,7 @@ async def test_three_failures_a_success_and_three_failures_do_nothing(bench: Ben
     await bench.cycle()
     bench.sick("2.0")
     sentences = await bench.cycles(3)
-    assert sentences == [f"ok: {V2.label}: {n} consecutive failures ≤ 3" for n in (1, 2, 3)]
+    assert sentences == [f"{FAILING}: {V2.label}: {n} consecutive failures ≤ 3" for n in (1, 2, 3)]
     assert bench.incidents == []
 
 
@@ -483,6 +486,32 @@ async def test_a_report_that_cannot_be_written_stops_nothing(bench: Bench) -> No
     assert bench.incident.state == "mitigated"
     assert bench.runs.get(bench.incident.runs[-1]).state is RunState.FAILED
     assert (await bench.cycle()).startswith("ok:")
+
+
+@pytest.mark.req("R22", "R47")
+@pytest.mark.parametrize("died", [False, True])
+async def test_what_the_public_was_told_after_the_report_is_in_the_next_one(bench: Bench, died: bool) -> None:
+    await bench.bad_release()
+    await bench.story(7)
+    incident = bench.incident
+    first, curves = bench.reports.texts[incident.id], bench.count("incident.curves")
+    if died:
+        bench.watch = Watch(bench.runs, bench)
+    for kind, data, said in (
+        ("unreachable", {"status": "resolved", "why": "no connection"}, "does not say resolved yet, it did not answer"),
+        ("posted", {"status": "resolved", "id": "e1", "url": ""}, "says resolved (entry e1)"),
+    ):
+        bench.record.append(Draft("status_page.intended", "announcer", {"status": "resolved"}, incident=incident.id))
+        assert (await bench.cycle()).startswith("ok: "), "what is only meant is no news"
+        bench.record.append(Draft(f"status_page.{kind}", "announcer", data, incident=incident.id))
+        sentence = await bench.cycle()
+        [run] = await bench.engine()
+        assert run == "incident_report"
+        assert f"incident {incident.id} was told of once more; writing the report anew (" in sentence
+        assert f"status page {said}" in bench.reports.texts[incident.id]
+        assert (await bench.cycle()).startswith("ok: "), "once"
+    assert "resolved (entry" not in first
+    assert bench.count("incident.curves") == curves, "those around the incident stay"
 
 
 @pytest.mark.req("B3")

@@ -18,6 +18,28 @@ def test_a_channel_without_people_is_an_error_with_its_line(home: Home) -> None:
     assert "Remedy: add contacts.on_call with name and phone" in answer.err
 
 
+def test_the_problems_of_a_profile_are_apart_for_programs(home: Home) -> None:
+    file = home.path / "codeblue.yaml"
+    file.write_text(PROFILE + "health: {interval: 10, timeout: x}\n")
+    answer = home.run("check", "--json")
+    document = answer.document
+    assert (answer.code, document["schema"], document["exit_code"]) == (2, "codeblue/error/1", 2)
+    assert document["message"] == "codeblue.yaml: 2 problems, each with its remedy."
+    assert document["remedy"]
+    assert document["problems_count"] == 2
+    assert [(p["line"], p["column"], p["key"]) for p in document["problems"]] == [
+        (6, 20, "health.interval"),
+        (6, 33, "health.timeout"),
+    ]
+    assert all(p["message"] and p["remedy"] for p in document["problems"])
+    people = home.run("check").err
+    assert all(p["message"] in people and p["remedy"] in people for p in document["problems"])
+    file.write_text(PROFILE + "health: {interval: 10}\n")
+    document = home.run("check", "--json").document
+    assert document["message"].startswith("codeblue.yaml:6:20: health.interval: a number without a unit")
+    assert document["remedy"].startswith("write a number with its unit")
+
+
 def test_the_check_warns_that_nobody_is_paged(home: Home) -> None:
     answer = home.run("check")
     assert answer.code == 0, answer

@@ -54,6 +54,20 @@ def test_the_port_in_force_is_told_and_another_one_is_refused(home: Home, worklo
     assert (workload / "state.json").read_bytes() == before
 
 
+def test_a_readiness_path_that_would_count_as_traffic_is_told(home: Home, workload: Path) -> None:
+    file = home.path / "codeblue.yaml"
+    profile = file.read_text()
+    start = ("local", "start", "template.json", "--port", str(free_port()), "--replicas", "1", "--readiness", "/ready")
+    for more, said in (("contract: {metrics: /metrics}\n", True), ("", False)):
+        file.write_text(profile + more)
+        answer = home.run(*start)
+        assert answer.code == 0, answer
+        advice = "Next: Write `signals: {ignore_routes: [/api/health, /metrics, /ready]}` into the profile."
+        assert (advice in answer.err) is said
+    file.write_text(f"{profile}contract: {{metrics: /metrics}}\nsignals: {{ignore_routes: [/ready]}}\n")
+    assert "Next:" not in home.run(*start).err
+
+
 FAULTS: dict[str, tuple[str | bytes, str]] = {
     "surrogate in YAML": ('command: ["a"]\nenv: {A: "\\ud800"}\n', "half of a surrogate pair"),
     "surrogate in JSON": ('{"command": ["a"], "env": {"A": "\\udfff"}}', "half of a surrogate pair"),

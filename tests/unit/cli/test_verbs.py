@@ -2,8 +2,9 @@
 
 import os
 import pwd
+import re
 import sqlite3
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,55 @@ def test_status_tells_what_is_open_and_unfinished(home: Home) -> None:
     assert [s["state"] for s in unfinished["steps"]] == ["waiting", "running"]
     assert [r["id"] for r in document["last_runs"]] == [RUN, "run-20260105t040000z-bbbbbb"]
     assert document["last_event"] == home.record().read()[-1].at.isoformat(timespec="microseconds")
+
+
+def test_status_tells_first_what_keeps_code_blue_or_the_public_from_knowing(home: Home) -> None:
+    story, ada = whole(), "person:ada"
+    later = datetime.now(UTC) + timedelta(hours=1)
+    for kind, expires in (("declared", later), ("scale-down", START)):
+        data = {"kind": kind, "why": f"planned {kind}", "expires": expires.isoformat()}
+        story.add("inhibition.begun", data, actor=ada)
+    home.tell(story)
+    lines = home.run("status").out.splitlines()
+    until = f"{later:%Y-%m-%d %H:%M:%S} UTC"
+    assert lines[2:6] == [
+        f"INHIBITED until {until}: no trigger counts: declared by {ada}: planned declared; `codeblue inhibit end` ends it",
+        f"INHIBITION NOT ENDED, it expired {START:%Y-%m-%d %H:%M:%S} UTC: scale-down by {ada}: planned scale-down",
+        f"OPEN INCIDENT {INCIDENT} (SEV1): R4: 4 > 3",
+        f"  NOT ACKNOWLEDGED: `codeblue incident ack {INCIDENT}` says that somebody works on it",
+    ]
+    more = Story()
+    more.add("incident.acknowledged", {"level": "L1"}, incident=INCIDENT, actor=ada)
+    for kind in ("intended", "unreachable"):
+        more.add(f"status_page.{kind}", {"status": "identified", "why": "no connection"}, incident=INCIDENT)
+    home.tell(more)
+    answer = home.run("status")
+    assert f"  acknowledged by {ada} at 20" in answer.out
+    assert re.search(
+        r"^STATUS PAGE does not say identified: it cannot be reached since 20.+ UTC: no connection \(", answer.out, re.M
+    )
+    more = Story()
+    more.add("status_page.posted", {"status": "identified", "id": "e1", "url": ""}, incident=INCIDENT)
+    more.add("incident.mitigated", {"why": "it is proven healthy"}, incident=INCIDENT)
+    home.tell(more)
+    answer = home.run("status")
+    assert "STATUS PAGE" not in answer.out
+    assert "OPEN INCIDENT" not in answer.out
+    assert re.search(rf"^NOT CLOSED {INCIDENT} \(SEV1\), mitigated 20.+ UTC: R4: 4 > 3; ", answer.out, re.M)
+    assert f"`codeblue incident resolve {INCIDENT} --reason …` closes it" in answer.out
+    document = home.run("status", "--json").document
+    assert [i["kind"] for i in document["inhibitions"]] == ["declared", "scale-down"]
+    assert (document["unclosed_incidents"], document["status_page_behind"]) == ([INCIDENT], {})
+
+
+def test_status_tells_the_last_event_of_whatever_kind_and_when_a_run_ended(home: Home) -> None:
+    story = Story()
+    story.add("page.requested", {"level": "test", "role": "on_call", "summary": "s", "next_step": "n"})
+    home.tell(story)
+    assert "last event" in home.run("status").out
+    home.tell(whole())
+    [line] = [x for x in home.run("status").out.splitlines() if x.startswith("  20")]
+    assert re.fullmatch(r"  20\S+ \S+ UTC, ended 20\S+ \S+ UTC: quick_rollback done: every step is proven", line)
 
 
 @pytest.mark.req("R1a")

@@ -45,7 +45,7 @@ class Night(Story):
 
     def _opened(self) -> None:
         why = f"4 consecutive failures > 3: {self.other}"
-        self.opened(why=why)
+        self.opened(why=why, in_force={"release": "x", "label": f"2.5.0 ({self.other})"})
         verdicts = [
             {"rule": "R4", "outcome": "breach", "why": why, "final": False, "pods": []},
             {"rule": "R5", "outcome": "breach", "why": FORWARD[4:], "final": False, "pods": []},

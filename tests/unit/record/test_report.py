@@ -51,7 +51,7 @@ def test_the_summary_says_in_a_few_sentences_what_happened_each_with_its_event()
     lines = report(story)
     assert lines[SUMMARY] == (
         "On 2026-01-05 at 03:00:01 UTC R4 fired for api: 4 > 3 [#1](#e1). "
-        "Which release was in force is not recorded. "
+        "Which release was in force at the detection is not recorded. "
         "Code Blue decided: rollback: R4 [#2](#e2). "
         "Quick rollback ended after 8.0 s as done [#12](#e12). "
         "At 03:00:13 UTC, 12 s after the detection, it was mitigated: healthy for 30 s [#13](#e13). "
@@ -213,3 +213,22 @@ def test_the_report_says_who_asked_for_the_rollback_and_who_approved_it() -> Non
         "[#2](#e2)). [#3](#e3)"
     )
     assert lines[HEADLINE] == "**Open: quick rollback is requested [#3](#e3)**"
+
+
+@pytest.mark.req("R47", "B12")
+def test_the_release_at_the_detection_is_the_one_that_was_seen_then_not_the_one_that_was_rolled_back_later() -> None:
+    inputs = {"origin_label": "2.0 (b)", "target_label": "1.0 (a)", "origin_release": "b"}
+    story = Story()
+    story.opened(in_force={"release": "a", "label": "1.0 (a)"})
+    story.requested(inputs=inputs)
+    lines = report(story)
+    assert line(lines, "| Release in force") == "| Release in force at detection | 1.0 (a) [#1](#e1) |"
+    assert "The release in force at the detection was 1.0 (a) [#1](#e1)." in lines[SUMMARY]
+    assert "Quick rollback from 2.0 (b) to 1.0 (a) is requested" in lines[SUMMARY]
+
+    unseen = Story()
+    unseen.opened()
+    unseen.requested(inputs=inputs)
+    lines = report(unseen)
+    assert line(lines, "| Release in force") == f"| Release in force at detection | {NOT_RECORDED} |"
+    assert f"Which release was in force at the detection is {NOT_RECORDED}." in lines[SUMMARY]

@@ -181,7 +181,7 @@ def test_the_parts_of_the_page_are_all_there() -> None:
         "acknowledged L1 by person:ada (ada@laptop)",
         "called L2 by person:ada (ada@laptop): status 503",
         "status page says investigating (entry p31zj, https://status.example.org/p31zj)",
-        "Quick rollback to 2.4.1 (0c77fe) ended after 21.5 s as done",
+        "Quick rollback from 2.5.0 (status 503) to 2.4.1 (0c77fe) ended after 21.5 s as done",
         "Approved by person:ada (ada@laptop)",
         "p95 of 10 requests to the health path alone is 43 ms",
         "no migration: status 503",
@@ -375,6 +375,7 @@ def test_what_the_status_page_said_and_did_not_say_is_told() -> None:
     night = Night()
     for kind, data in (
         ("status_page.refused", {"status": "identified", "why": "the key"}),
+        ("status_page.unreachable", {"status": "identified", "why": "no connection"}),
         ("status_page.observed", {"status": "monitoring"}),
         ("status_page.abandoned", {"why": "a person took it over"}),
     ):
@@ -382,6 +383,7 @@ def test_what_the_status_page_said_and_did_not_say_is_told() -> None:
     assert [f.text.partition("UTC: ")[2] for f in gather(night.events, INCIDENT).told.public] == [
         "status page says investigating (entry p31zj, https://status.example.org/p31zj)",
         "status page refused identified: the key",
+        "status page does not say identified yet, it did not answer: no connection",
         "status page would say monitoring (mode observe): nothing was posted",
         "status page given up: a person took it over",
     ]

@@ -27,7 +27,8 @@ async def lab() -> Lab:
     await lab.deploy("2.0", settle_s=20.0)
     lab.sick("2.0")
     began = lab.clock.now().isoformat()
-    data = {"severity": "SEV1", "trigger": "R4", "why": "4 > 3", "began": began}
+    in_force = {"release": V2.release, "label": V2.label}
+    data = {"severity": "SEV1", "trigger": "R4", "why": "4 > 3", "began": began, "in_force": in_force}
     lab.record.append(Draft("incident.opened", "watch", data, incident=INCIDENT))
     await lab.perform("quick_rollback", RollbackRequest(), incident=INCIDENT)
     await lab.perform("recovery", VerifyRequest(), incident=INCIDENT)

@@ -270,12 +270,16 @@ async def test_a_page_that_is_down_for_five_minutes_is_told_once_when_it_is_back
     town.start()
     said += await town.run(150)
     assert 8 <= len(town.page.asked) <= 12, "with a back-off, and without end"
-    assert all("does not read" in s and "no connection; next attempt in" in s for s in said)
-    assert said[0].endswith("in 5 s")
+    assert all("does not read" in s and "no connection; next attempt at" in s for s in said)
+    assert said[0].endswith("at 03:15:05 UTC")
+    assert len(said) <= len(town.page.asked) + 1, "said once for each attempt, and not in every cycle"
     town.page.fails.clear()
     await town.run(60)
     assert town.statuses == ["identified"], "the latest is told, and not what was true meanwhile"
-    assert town.kinds == ["intended", "intended", "posted"]
+    assert town.kinds == ["intended", "unreachable", "intended", "unreachable", "posted"], "recorded once a change"
+    view = fold_announcement(town.record.events[:-1])
+    assert (view.unreachable, view.unreachable_why) == (Posted.IDENTIFIED, "The status page: no connection.")
+    assert fold_announcement(town.record.events).unreachable is None
     town.mitigate()
     await town.run(2)
     assert town.statuses == ["identified", "resolved"]
@@ -295,7 +299,7 @@ async def test_a_wait_that_the_page_asks_for_is_kept(town: Town) -> None:
     town.page.fails = [Unreachable("The status page asks us to be slower (420).", delay_s=42.0)]
     town.open()
     said = await town.run(42)
-    assert said[0].endswith("slower (420); next attempt in 42 s")
+    assert said[0].endswith("slower (420); next attempt at 03:15:42 UTC")
     assert town.page.asked == ["find"]
     await town.run(1)
     assert town.statuses == ["investigating"]
@@ -310,7 +314,7 @@ async def test_a_refusal_is_recorded_once_said_and_tried_anew_later(town: Town, 
     town.open()
     said = await town.run(1)
     assert "Look at it" in said[0]
-    assert "next attempt in 300 s" in said[0]
+    assert "next attempt at 03:20:00 UTC" in said[0]
     await town.run(600)
     assert town.kinds == ["intended", "refused", "posted"]
     assert town.statuses == ["investigating"]

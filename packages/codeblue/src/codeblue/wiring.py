@@ -12,17 +12,9 @@ from codeblue.adapters.clock import SystemClock
 from codeblue.model.errors import UsageError
 from codeblue.model.incident import Role
 from codeblue.model.secret import Secret
-from codeblue.ports.channel import Channel
 from codeblue.ports.clock import Clock
-from codeblue.ports.commands import Commands
 from codeblue.ports.dead_man import DeadMan
-from codeblue.ports.flags import FlagStore
-from codeblue.ports.lease import Lease
-from codeblue.ports.platform import Platform
-from codeblue.ports.prober import Prober
-from codeblue.ports.queries import Queries
 from codeblue.ports.record import RecordStore
-from codeblue.ports.signals import Signals
 from codeblue.ports.status_page import StatusPage
 
 if TYPE_CHECKING:
@@ -30,6 +22,14 @@ if TYPE_CHECKING:
     from codeblue.adapters.signals.series import Vocabulary
     from codeblue.engine.state import StateDirectory
     from codeblue.model.target import Target
+    from codeblue.ports.channel import Channel
+    from codeblue.ports.commands import Commands
+    from codeblue.ports.flags import FlagStore
+    from codeblue.ports.lease import Lease
+    from codeblue.ports.platform import Platform
+    from codeblue.ports.prober import Prober
+    from codeblue.ports.queries import Queries
+    from codeblue.ports.signals import Signals
     from codeblue.profile.channels import Pages
     from codeblue.profile.model import Profile
     from codeblue.profile.platform import Kubernetes, Local
@@ -42,7 +42,7 @@ class App:
 
     profile: "Profile"
     world: "World"
-    lease: Lease
+    lease: "Lease"
     record: RecordStore
     state: "StateDirectory"
     clock: Clock
@@ -80,7 +80,7 @@ def open_app(profile: "Profile") -> App:
     return App(profile, world, lease, record, StateDirectory(profile.state.directory), clock)
 
 
-def open_channels(profile: "Profile", record: RecordStore | None = None) -> tuple[Channel, ...]:
+def open_channels(profile: "Profile", record: RecordStore | None = None) -> "tuple[Channel, ...]":
     """The channels that people are paged on, in the order of the profile; none of them is connected yet.
 
     Args:
@@ -96,7 +96,7 @@ def open_channels(profile: "Profile", record: RecordStore | None = None) -> tupl
     return tuple(_channel(profile.pages, profile.service, name, record) for name in configured(profile.pages))
 
 
-def _channel(pages: "Pages", service: str, name: str, record: RecordStore | None) -> Channel:
+def _channel(pages: "Pages", service: str, name: str, record: RecordStore | None) -> "Channel":
     match name:
         case "inbox" if pages.inbox is not None:
             from codeblue.adapters.inbox import Inbox
@@ -118,7 +118,7 @@ def _lines(text: Secret) -> list[Secret]:
     return [Secret(line.strip()) for line in text.reveal().splitlines() if line.strip()]
 
 
-def _pagerduty(pages: "Pages", service: str, record: RecordStore | None) -> Channel:
+def _pagerduty(pages: "Pages", service: str, record: RecordStore | None) -> "Channel":
     from codeblue.adapters.pagerduty import BASE, PagerDutyChannel
 
     given, short = pages.pagerduty, pages.pagerduty_routing_key
@@ -132,7 +132,7 @@ def _pagerduty(pages: "Pages", service: str, record: RecordStore | None) -> Chan
     return PagerDutyChannel(keys, service, base=BASE if given is None else given.api, sent=sent)
 
 
-def _slack(pages: "Pages") -> Channel:
+def _slack(pages: "Pages") -> "Channel":
     from codeblue.adapters.slack import SlackChannel
 
     given, short = pages.slack, pages.slack_webhook
@@ -259,7 +259,7 @@ def holder_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{os.urandom(3).hex()}"
 
 
-def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
+def _platform(profile: "Profile", clock: Clock) -> "tuple[Platform, Prober, Commands, Lease]":
     from codeblue.profile.platform import Kubernetes, Local
 
     match profile.platform:
@@ -271,7 +271,7 @@ def _platform(profile: "Profile", clock: Clock) -> tuple[Platform, Prober, Comma
             assert_never(never)
 
 
-def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
+def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> "tuple[Platform, Prober, Commands, Lease]":
     from codeblue.adapters.http_prober import HttpProber
     from codeblue.adapters.kubernetes.api import Api, load_config
     from codeblue.adapters.kubernetes.commands import PodCommands
@@ -298,7 +298,7 @@ def _kubernetes(profile: "Profile", at: "Kubernetes", clock: Clock) -> tuple[Pla
     return platform, prober, commands, lease
 
 
-def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Prober, Commands, Lease]:
+def _local(profile: "Profile", at: "Local", clock: Clock) -> "tuple[Platform, Prober, Commands, Lease]":
     from codeblue.adapters.http_prober import HttpProber
     from codeblue.adapters.local.lease import LocalLease
     from codeblue.adapters.local.platform import LocalPlatform
@@ -311,7 +311,7 @@ def _local(profile: "Profile", at: "Local", clock: Clock) -> tuple[Platform, Pro
     return platform, prober, commands, lease
 
 
-def _flags(profile: "Profile", commands: Commands, clock: Clock) -> FlagStore | None:
+def _flags(profile: "Profile", commands: "Commands", clock: Clock) -> "FlagStore | None":
     """Where the feature flags are; None where the profile does not say."""
     from codeblue.profile.platform import Kubernetes
 
@@ -344,12 +344,12 @@ def _flags(profile: "Profile", commands: Commands, clock: Clock) -> FlagStore | 
     return ConfigMapFlags(api, there.namespace, where.name, where.key, clock, form=Form(where.form))
 
 
-def open_queries(profile: "Profile") -> Queries | None:
+def open_queries(profile: "Profile") -> "Queries | None":
     """The profile's Prometheus, to be asked in its own language (R23); None where there is none. Close it after use."""
     return _prometheus(profile, SystemClock()) if profile.signals.prometheus is not None else None
 
 
-def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Clock) -> Signals:
+def _signals(profile: "Profile", platform: "Platform", prober: "Prober", clock: Clock) -> "Signals":
     """The metrics' source as the profile says, with what the platform knows of the pods beside it."""
     from codeblue.adapters.signals.facts import PlatformFacts
     from codeblue.adapters.signals.merged import MergedSignals
@@ -376,7 +376,7 @@ def _signals(profile: "Profile", platform: Platform, prober: Prober, clock: Cloc
     return MergedSignals(sources, clock, timeout_s=profile.signals.timeout)
 
 
-def _scraped(profile: "Profile", prober: Prober, clock: Clock, timeout_s: float) -> Signals:
+def _scraped(profile: "Profile", prober: "Prober", clock: Clock, timeout_s: float) -> "Signals":
     from codeblue.adapters.signals.scrape import ScrapedSignals
 
     path = profile.contract.metrics or "/metrics"

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -32,6 +31,12 @@ if TYPE_CHECKING:
 _DEFAULT = Common()
 
 GOOD, BAD = "1.4.0", "1.5.0"
+
+#: How the bad release is bad: its health check fails, and half of what clients ask for.
+FAULT = "health,errors:0.5"
+#: What clients ask for, and what the platform asks for to know that a process is ready. What Code Blue's profile names
+#: (health, metrics) is no traffic of clients and in no rate.
+ROUTE, READINESS = "/api/version", "/metrics"
 
 #: The file that says that a directory is the demo's own, and who holds its lock is the demo that uses it.
 MARKER_FILE = ".codeblue-demo"
@@ -113,7 +118,7 @@ class Traffic:
         async with httpx2.AsyncClient(trust_env=False, timeout=2.0, headers={"Connection": "close"}) as client:
             while True:
                 try:
-                    answer = await client.get(f"{self.url}/api/health")
+                    answer = await client.get(f"{self.url}{ROUTE}")
                     ok, version = answer.is_success, str(answer.headers.get("x-release", "?"))
                 except httpx2.TransportError:
                     ok, version = False, "nobody"
@@ -246,7 +251,7 @@ class Story:
             profile.workload,
             self._template(GOOD, fault=""),
             replicas=3,
-            health_path="/api/version",
+            health_path=READINESS,
             service_port=self.port,
         )
         client = asyncio.create_task(self.traffic.run())
@@ -268,15 +273,15 @@ class Story:
         listener = asyncio.create_task(self._listen(daemon))
         try:
             await self._until(f"{GOOD} to be known-good", lambda: self._said("is known-good"), 60)
-            self._scene(f"A pipeline deploys release {BAD}. It starts, and its health is broken")
+            self._scene(f"A pipeline deploys release {BAD}. It starts, and it is broken")
             before = (self.traffic.good, self.traffic.bad)
-            await asyncio.to_thread(deploy, platform, self._template(BAD, fault="health"))
+            await asyncio.to_thread(deploy, platform, self._template(BAD, fault=FAULT))
             deployed = time.monotonic()
             await self._until("the incident to be mitigated", lambda: self._said("is mitigated"), 90)
             took_s = time.monotonic() - deployed
             good, bad = self.traffic.good - before[0], self.traffic.bad - before[1]
-            await self._until("the report", lambda: self._incidents()[-1].report != "", 30)
             await self._until("the status page to say resolved", lambda: self._public()[-1:] == ["resolved"], 30)
+            await self._until("the report to tell all of it", self._reported, 30)
         finally:
             self._daemon = None
             await _ended(daemon)
@@ -303,7 +308,7 @@ class Story:
                 continue
             self._sentences.append(sentence)
             if sentence != last:
-                self._tell(f"  {self._elapsed()}  ", retold(sentence))
+                self._tell(f"  {self._elapsed()}  ", sentence)
             last = sentence
 
     async def _until(self, what: str, happened: Callable[[], bool], limit_s: float) -> None:
@@ -340,6 +345,11 @@ class Story:
             return list(fold_incidents(record.read()).values())
         finally:
             record.close()
+
+    def _reported(self) -> bool:
+        """Whether the report is there, with the last word of the status page."""
+        place = self._incidents()[-1].report
+        return place != "" and "status page says resolved" in Path(place).read_text("utf-8")
 
     def _public(self) -> list[str]:
         """What the status page said, one after the other, by its own history."""
@@ -436,20 +446,6 @@ def _resolved(directory: Path) -> Path:
             remedy="Name another one with --directory.",
         ) from error
     return found
-
-
-def retold(sentence: str) -> str:
-    """A sentence of the daemon for somebody who hears it for the first time.
-
-    A cycle in which the rule has not fired yet is "ok", also when its own probe failed: as if the release were.
-    """
-    cycle = re.fullmatch(r"ok: (.+?): (\d+) consecutive failures ≤ (\d+)(?:; R\d.*)?", sentence)
-    if cycle is None:
-        return sentence
-    release, failures, limit = cycle[1], int(cycle[2]), cycle[3]
-    if failures == 0:
-        return f"{release}: no failed probe"
-    return f"{release}: {failures} failed in a row; more than {limit} mean a rollback"
 
 
 async def _ended(daemon: asyncio.subprocess.Process) -> None:

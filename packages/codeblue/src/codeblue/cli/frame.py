@@ -207,14 +207,7 @@ def show(common: Common, document: Mapping[str, Any], text: str) -> None:
 def report(error: CodeBlueError, as_json: bool) -> int:
     """Tell an error, as a document or in words, and return its exit code."""
     deafen()
-    document = {
-        "schema": "codeblue/error/1",
-        "message": error.message,
-        "remedy": error.remedy,
-        "exit_code": int(error.exit_code),
-    }
-    if error.run:
-        document["run"] = error.run
+    document = {"schema": "codeblue/error/1", **error.plain(), "exit_code": int(error.exit_code)}
     if not as_json or emit(json.dumps(document), sys.stdout) is not None:
         say(error.message)
         if error.remedy:

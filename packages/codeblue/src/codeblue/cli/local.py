@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from codeblue.cli.frame import Common, show
+from codeblue.cli.frame import Common, say, show
 from codeblue.cli.template_file import read_template_file
 from codeblue.model.errors import UsageError
 
@@ -55,6 +55,13 @@ def start(
         service_port=port,
     )
     state = seen(directory)
+    asked = state.health_path
+    if profile.signal_source != "none" and asked not in profile.ignored_routes:
+        named = ", ".join(sorted({asked, *profile.ignored_routes}))
+        say(
+            f"What asks for {asked} to know that a process is ready counts as traffic of clients (R5, R6). "
+            f"Next: Write `signals: {{ignore_routes: [{named}]}}` into the profile."
+        )
     url = f"http://127.0.0.1:{state.service_port}"
     document = {"schema": "codeblue/local/1", "started": started, "url": url, "replicas": state.desired}
     count = f"{state.desired} {'replica' if state.desired == 1 else 'replicas'}"

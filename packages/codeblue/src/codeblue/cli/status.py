@@ -11,13 +11,19 @@ from codeblue.profile.pointer import Pointer, read_pointer
 if TYPE_CHECKING:
     from codeblue.cli.looking import Sight
     from codeblue.engine.state import Owner
+    from codeblue.model.inhibition import Inhibition
+    from codeblue.record.incidents import IncidentView
+
+#: So many incidents that nobody closed are told, the newest.
+UNCLOSED = 3
 
 _DEFAULT = Common()
 
 
 @untouched()
 def status(*, common: Common = _DEFAULT) -> int:
-    """What is going on: the open incident, the run under way, the last runs, and whether a daemon is at work.
+    """What is going on: what inhibits the triggers, the open incident and those that nobody closed, what the public does
+    not read yet, the run under way, the last runs, and whether a daemon is at work.
 
     It tells what the record of this state knows; `codeblue check --live` asks the platform itself.
     """
@@ -40,10 +46,21 @@ def status(*, common: Common = _DEFAULT) -> int:
     )
     lines = [f"{pointer.service}: {target.text}"]
     lines.append(f"daemon: {_daemon(owner)}")
+    lines += [_inhibited(i, datetime.now(UTC)) for i in seen.inhibitions]
     for i in seen.incidents:
         if i.state == "open":
             lines.append(f"OPEN INCIDENT {i.id} ({i.severity}): {i.trigger}: {i.why}")
+            lines.append(f"  {_acknowledged(i)}")
             lines += incident_lines(i, runs, still, daemon=daemon)
+    lines += [f"STATUS PAGE {why} ({incident})" for incident, why in seen.behind.items()]
+    unclosed = seen.unclosed[::-1]
+    lines += [
+        f"NOT CLOSED {i.id} ({i.severity}), mitigated {_moment(i.mitigated)}: {i.trigger}: {i.why}; "
+        f"`codeblue incident resolve {i.id} --reason …` closes it"
+        for i in unclosed[:UNCLOSED]
+    ]
+    if len(unclosed) > UNCLOSED:
+        lines.append(f"NOT CLOSED are {len(unclosed) - UNCLOSED} older ones: `codeblue incident list`")
     if seen.known is not None:
         known = seen.known
         lines.append(
@@ -57,7 +74,7 @@ def status(*, common: Common = _DEFAULT) -> int:
         lines += [f"  next: {line}" for line in (next_for_run(r, still=r.id in still),) if line]
     by_id = {r.id: r for r in runs}
     lines += [
-        f"  {r.requested:%Y-%m-%d %H:%M} {r.runbook} {r.state}: {r.why}"
+        f"  {_moment(r.requested)}, ended {_moment(r.ended)}: {r.runbook} {r.state}: {r.why}"
         for r in map(by_id.__getitem__, seen.recent[::-1])
         if r.state.ended
     ]
@@ -67,6 +84,24 @@ def status(*, common: Common = _DEFAULT) -> int:
         lines.append(sight.missing if record is None else f"the record {sight.place} holds no event yet")
     show(common, document, "\n".join(lines))
     return 0
+
+
+def _inhibited(inhibition: "Inhibition", now: datetime) -> str:
+    until, by = _moment(inhibition.expires), f"{inhibition.kind} by {inhibition.by}: {inhibition.why}"
+    end = "; `codeblue inhibit end` ends it" if inhibition.kind == "declared" else ""
+    if now < inhibition.expires:
+        return f"INHIBITED until {until}: no trigger counts: {by}{end}"
+    return f"INHIBITION NOT ENDED, it expired {until}: {by}{end}"
+
+
+def _acknowledged(incident: "IncidentView") -> str:
+    if incident.acknowledged is None:
+        return f"NOT ACKNOWLEDGED: `codeblue incident ack {incident.id}` says that somebody works on it"
+    return f"acknowledged by {incident.acknowledged_by} at {_moment(incident.acknowledged)}"
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else "at an unknown time"
 
 
 def _daemon(owner: "Owner | None") -> str:

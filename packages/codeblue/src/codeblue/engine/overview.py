@@ -1,16 +1,19 @@
 """What is going on, from the record alone: the same for `codeblue status` and for whoever asks over HTTP."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codeblue.engine.state import Owner, StateDirectory
 from codeblue.model.event import Event
+from codeblue.model.inhibition import Inhibition
 from codeblue.ports.record import RecordStore
+from codeblue.record.announcements import ANNOUNCEMENT_KINDS, fold_announcement
 from codeblue.record.chain import plain
 from codeblue.record.claims import CLAIM_KINDS
 from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents
+from codeblue.record.inhibitions import INHIBITION_KINDS, fold_inhibitions
 from codeblue.record.releases import MARKED, Known, last_known
 from codeblue.record.runs import RUN_KINDS, RunView, fold_runs
 
@@ -30,7 +33,9 @@ class Overview:
         runs: all of them; those of `recent` and the unfinished ones with what their steps did.
         recent: ids of the last runs.
         still: ids of the runs that nobody executes.
-        last: the last event that was read.
+        inhibitions: those that nobody released, expired ones among them.
+        behind: what the status page does not say and should, by incident.
+        last: the last event of the record, of whatever kind.
     """
 
     owner: Owner | None
@@ -39,7 +44,14 @@ class Overview:
     recent: tuple[str, ...]
     still: frozenset[str]
     known: Known | None
+    inhibitions: tuple[Inhibition, ...]
+    behind: Mapping[str, str]
     last: Event | None
+
+    @property
+    def unclosed(self) -> list[IncidentView]:
+        """Incidents that are over for those who use the service, and that no person has closed."""
+        return [i for i in self.incidents if i.state == "mitigated"]
 
     @property
     def unfinished(self) -> list[RunView]:
@@ -64,7 +76,10 @@ class Overview:
                 "others": list(others),
             },
             "daemon": self.owner.holder if self.owner and self.owner.kind != "command" else None,
+            "inhibitions": [plain(i) for i in self.inhibitions],
             "open_incidents": [plain(i) for i in self.incidents if i.state == "open"],
+            "unclosed_incidents": [i.id for i in self.unclosed],
+            "status_page_behind": dict(self.behind),
             "unfinished_runs": [plain(r) for r in self.unfinished],
             "stands_still": sorted(self.still),
             "release_in_force": plain(self.known),
@@ -84,7 +99,7 @@ def overview(record: RecordStore | None, directory: Path | None) -> Overview:
         As `RecordStore.read`.
     """
     # what the steps of old runs did is most of a record, and nobody asks for it here
-    kinds = {*RUN_KINDS, *INCIDENT_KINDS, *CLAIM_KINDS, MARKED}
+    kinds = {*RUN_KINDS, *INCIDENT_KINDS, *CLAIM_KINDS, *INHIBITION_KINDS, *ANNOUNCEMENT_KINDS, MARKED}
     events = list(record.read(kinds=kinds)) if record else []
     folded = fold_runs(events)
     recent = tuple(r for r, run in folded.items() if run.runbook != REPORT)[-RECENT:]
@@ -101,8 +116,18 @@ def overview(record: RecordStore | None, directory: Path | None) -> Overview:
         recent,
         still,
         last_known(events, runs),
-        max((*events, *whole), key=lambda e: e.seq, default=None),
+        fold_inhibitions(events),
+        _behind(events),
+        record.last() if record else None,
     )
+
+
+def _behind(events: Iterable[Event]) -> dict[str, str]:
+    told: dict[str, list[Event]] = {}
+    for event in events:
+        if event.kind in ANNOUNCEMENT_KINDS:
+            told.setdefault(event.incident, []).append(event)
+    return {incident: why for incident, own in told.items() if (why := fold_announcement(own).behind)}
 
 
 def abandoned(runs: Iterable[RunView], record: RecordStore, directory: Path | None) -> frozenset[str]:

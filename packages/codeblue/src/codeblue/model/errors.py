@@ -6,6 +6,7 @@ message says what happened and what it means; `remedy` says what to do next.
 """
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -33,6 +34,10 @@ class CodeBlueError(Exception):
         self.message = message
         self.remedy = remedy
         self.run = run
+
+    def plain(self) -> dict[str, Any]:
+        """What programs are told of it."""
+        return {"message": self.message, "remedy": self.remedy, **({"run": self.run} if self.run else {})}
 
 
 class Failed(CodeBlueError):

@@ -91,6 +91,14 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """The release in force at some moment: `Template.release` and `Template.label`."""
+
+    release: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One decision with the reasons for it and against it, so that anybody can check it by hand.
 
@@ -101,6 +109,7 @@ class Decision:
         pods: whom REPLACE_POD is about.
         limits: how each limit of automatic rollbacks stood (R10), kept or not.
         releases: the releases that a rollback could go to, the chosen one first, each with the reason why (not).
+        in_force: the release that was in force when this was decided; None where nobody looked.
     """
 
     action: Action
@@ -112,6 +121,7 @@ class Decision:
     pods: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
+    in_force: InForce | None = None
 
     @property
     def sentence(self) -> str:

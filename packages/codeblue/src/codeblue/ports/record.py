@@ -35,5 +35,8 @@ class RecordStore(Protocol):
                 was written: each one's hash is computed anew, and its link to the one before where both are read.
         """
 
+    def last(self) -> Event | None:
+        """The event at the end of the chain, None while it is empty. Raises as `read`."""
+
     def close(self) -> None:
         """Release connections. May be called twice."""

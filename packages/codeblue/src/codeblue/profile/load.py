@@ -39,11 +39,15 @@ class Problem:
     message: str
     remedy: str
 
-    def text(self, name: str) -> str:
-        """The problem in one line, as editors and people look for it: `codeblue.yaml:4:3: key: … Remedy: …`."""
+    def where_and_what(self, name: str) -> str:
+        """The problem without its remedy."""
         place = f"{name}:{self.line}:{self.column}" if self.line else name
         path = f" {self.path}:" if self.path else ""
-        return f"{place}:{path} {self.message}. Remedy: {self.remedy}."
+        return f"{place}:{path} {self.message}."
+
+    def text(self, name: str) -> str:
+        """The problem in one line, as editors and people look for it: `codeblue.yaml:4:3: key: … Remedy: …`."""
+        return f"{self.where_and_what(name)} Remedy: {self.remedy}."
 
 
 class ProfileError(UsageError):
@@ -62,6 +66,19 @@ class ProfileError(UsageError):
         super().__init__("\n".join(lines))
         self.name = name
         self.problems = problems
+        self._shown = shown
+
+    def plain(self) -> dict[str, Any]:
+        """Each problem with its place and its remedy, so that no program has to take lines apart."""
+        message = f"{self._shown}: {len(self.problems)} problems, each with its remedy."
+        remedy = "Mend each of them."
+        if len(self.problems) == 1:
+            message, remedy = self.problems[0].where_and_what(self._shown), f"{self.problems[0].remedy}."
+        found = [
+            {"line": p.line, "column": p.column, "key": p.path, "message": p.message, "remedy": p.remedy}
+            for p in self.problems[:_MAX_SHOWN]
+        ]
+        return {"message": message, "remedy": remedy, "problems": found, "problems_count": len(self.problems)}
 
 
 def load(path: Path) -> Profile:

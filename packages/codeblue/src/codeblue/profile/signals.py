@@ -119,7 +119,8 @@ class SignalsSection(Section):
     ignore_routes: tuple[LabelValue, ...] | None = Field(
         default=None,
         description="Routes that are no traffic of clients, by the route label; null: those that the profile itself "
-        "names, of health, metrics and processes.",
+        "names, of health, metrics and processes. Name them all where the platform's own probe (readiness, liveness) "
+        "asks for another path: it is not in the profile, and would count as traffic.",
     )
     prometheus: Prometheus | None = Field(default=None, description="The Prometheus to ask, for source: prometheus.")
 

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeblue.model.event import Event
 from codeblue.record.chain import plain
-from codeblue.record.fields import reading, text, time
+from codeblue.record.fields import mapping, reading, text, time
+
+if TYPE_CHECKING:
+    from codeblue.model.verdict import InForce
 
 #: The kinds of event that incidents are folded from.
 INCIDENT_KINDS = (
@@ -41,6 +44,7 @@ class IncidentView:
         impact: what it does to those who use the service ("outage", "degraded", "none"), "" where nobody said.
         acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
         escalated: the levels that were called by hand.
+        in_force: the release that was in force when it was opened; None where whoever opened it did not look.
         frozen: every change needs an approval while it is open, whatever else is decided later (R9).
     """
 
@@ -67,6 +71,7 @@ class IncidentView:
     acknowledged_by: str = ""
     escalated: tuple[str, ...] = ()
     frozen: bool = False
+    in_force: "InForce | None" = None
 
     @property
     def over(self) -> bool:
@@ -175,7 +180,14 @@ def _opened(event: Event) -> IncidentView:
         opened=event.at,
         began=time(d, "began"),
         impact=text(d, "impact") if "impact" in d else "",
+        in_force=_in_force(mapping(d, "in_force")) if d.get("in_force") is not None else None,
     )
+
+
+def _in_force(data: Mapping[str, Any]) -> "InForce":
+    from codeblue.model.verdict import InForce  # `status` folds incidents, and has no time for verdicts
+
+    return InForce(text(data, "release"), text(data, "label"))
 
 
 def _advance(incident: IncidentView, event: Event) -> IncidentView:

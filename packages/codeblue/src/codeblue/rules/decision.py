@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from codeblue.model.health import Outcome
 from codeblue.model.release import Standing, Workload
-from codeblue.model.verdict import Action, Decision, Option, Verdict
+from codeblue.model.verdict import Action, Decision, InForce, Option, Verdict
 from codeblue.rules.blindness import BLIND
 from codeblue.rules.inhibition import OVERDUE
 from codeblue.rules.known_good import Choice
@@ -95,7 +95,13 @@ def decide(situation: Situation) -> Decision:
         few = dict.fromkeys(p for v in breaches if _few(v, situation.workload) for p in v.pods)
         pods = tuple(few) if chosen.action is Action.REPLACE_POD else ()
         decision = Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
-    return replace(decision, limits=_limits(situation), releases=_releases(situation.choice))
+    current = situation.workload.template
+    return replace(
+        decision,
+        limits=_limits(situation),
+        releases=_releases(situation.choice),
+        in_force=InForce(current.release, current.label),
+    )
 
 
 def decide_declared(trigger: str, at: datetime) -> Decision:

@@ -29,11 +29,10 @@ class HealthTrigger:
             bad += round_.outcome is Outcome.BREACH
         last = rounds[-1]
         if bad > self.failures:
-            return Verdict(
-                self.rule, Outcome.BREACH, f"{bad} consecutive failures > {self.failures}: {last.service.detail}"
-            )
+            why = f"{bad} consecutive failures > {self.failures}: {last.service.detail}"
+            return Verdict(self.rule, Outcome.BREACH, why, measured=float(bad))
         if last.outcome is Outcome.UNKNOWN:
             return Verdict(
                 self.rule, Outcome.UNKNOWN, f"the attempt got no answer about the service: {last.service.detail}"
             )
-        return Verdict(self.rule, Outcome.OK, f"{bad} consecutive failures ≤ {self.failures}")
+        return Verdict(self.rule, Outcome.OK, f"{bad} consecutive failures ≤ {self.failures}", measured=float(bad))

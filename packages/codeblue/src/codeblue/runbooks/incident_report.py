@@ -1,7 +1,7 @@
 """The incident's report (R47, B12): written from the record up to an event, so that every attempt writes the same."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
 from codeblue.ports.reports import Form, Kept
 from codeblue.profile.model import Profile
+from codeblue.record.incidents import IncidentView, fold_incidents
 from codeblue.record.report import gather, to_markdown
 from codeblue.record.report.html import to_html
-from codeblue.record.runs import fold_runs
 from codeblue.runbooks.step import Make, Runbook, Step, World
 
 
@@ -30,7 +30,8 @@ class Inputs:
 
     Attributes:
         upto: number of the last event that the report takes in, besides the request of its own run.
-        deployed: when the platform first saw the release that was rolled back, ISO 8601; "" where that is unknown.
+        deployed: when the platform first saw the release that was in force at the detection, ISO 8601; "" where that is
+            unknown.
     """
 
     incident: str
@@ -51,9 +52,10 @@ class IncidentReport(Runbook[Inputs]):
 
     async def resolve(self, world: World, request: Request) -> Inputs:
         events = world.record.read(incident=request.incident) if request.incident else ()
-        if not any(e.kind == "incident.opened" for e in events):
+        incident = fold_incidents(events).get(request.incident)
+        if incident is None:
             raise Refused(f"There is no incident {request.incident!r}.", remedy="`codeblue incident list` shows them.")
-        return Inputs(request.incident, events[-1].seq, await _deployed(world, events))
+        return Inputs(request.incident, events[-1].seq, await _deployed(world, incident))
 
     def steps(self, inputs: Inputs, world: World, run: str) -> list[Step]:
         return [WriteReport(inputs, world, run)]
@@ -114,18 +116,16 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-async def _deployed(world: World, events: Sequence[Event]) -> str:
-    """When the platform first saw the release that the incident's rollback replaced.
+async def _deployed(world: World, incident: IncidentView) -> str:
+    """When the platform first saw the release that was in force when the incident was opened.
 
     A report is written also where the platform cannot be asked: then this is not recorded.
     """
-    releases = [run.inputs.get("origin_release") for run in fold_runs(events).values()]
-    release = next((found for found in releases if isinstance(found, str)), None)
-    if release is None:
+    if incident.in_force is None:
         return ""
     try:
         history = await world.platform.history()
     except (Refused, Temporary):
         return ""
-    times = [r.created for r in history if r.template.release == release and r.created is not None]
+    times = [r.created for r in history if r.template.release == incident.in_force.release and r.created is not None]
     return min(times).isoformat(timespec="seconds") if times else ""

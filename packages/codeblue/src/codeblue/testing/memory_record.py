@@ -43,6 +43,10 @@ class MemoryRecord:
         ]
         return found[:limit] if limit else found
 
+    def last(self) -> Event | None:
+        """See `RecordStore.last`."""
+        return self.events[-1] if self.events else None
+
     def close(self) -> None:
         """See `RecordStore.close`."""
 

@@ -3,7 +3,10 @@
 from codeblue.engine.runs import Plan, Runs, make_plan
 from codeblue.model.errors import Refused, Temporary
 from codeblue.model.release import Workload
+from codeblue.record.announcements import ABANDONED, OBSERVED, POSTED, REFUSED, UNREACHABLE
+from codeblue.record.fields import mapping, number, reading, text
 from codeblue.record.incidents import IncidentView
+from codeblue.record.pages import DELIVERED
 from codeblue.record.runs import RunState
 from codeblue.runbooks.incident_report import Request as ReportRequest
 from codeblue.runbooks.recovery import Request as VerifyRequest
@@ -11,11 +14,20 @@ from codeblue.watch.gauge import Gauge
 from codeblue.watch.incidents import ACTOR, Incidents
 
 
+#: What can be added to an incident that is over by others than people, and belongs into its report.
+TOLD = (POSTED, REFUSED, UNREACHABLE, OBSERVED, ABANDONED, DELIVERED)
+
+
 class Aftermath:
-    """Asks after every look at the workload whether something is due."""
+    """Asks after every look at the workload whether something is due.
+
+    Its memory is what people were told, by incident: the number of the last such event that no report takes in.
+    """
 
     def __init__(self, runs: Runs, incidents: Incidents, gauge: Gauge) -> None:
         self._runs, self._incidents, self._gauge = runs, incidents, gauge
+        self._read_to = 0
+        self._told: dict[str, int] = {}
 
     async def follow(self, seen: Workload, well_for_s: float) -> str:
         """Do what is due. Returns the sentence about it, "" where nothing is.
@@ -29,7 +41,7 @@ class Aftermath:
         """
         incident = self._incidents.own()
         if incident is None:
-            return await self._overdue_report()
+            return await self._overdue_report() or await self._outdated_report()
         last = next(reversed(self._incidents.runs_of(incident)), None)
         if last is None:
             if not self._recovered(well_for_s):
@@ -73,11 +85,36 @@ class Aftermath:
         over = "was resolved by a person" if incidents[-1].state == "resolved" else "is mitigated"
         return await self._report(incidents[-1], over)
 
-    async def _report(self, incident: IncidentView, what: str) -> str:
-        """Have the report written by a run of its own, which outlives a crash as all runs do."""
-        self._gauge.keep(incident)
+    async def _outdated_report(self) -> str:
+        """The report of an incident that is over, anew, where people were told more since it was written."""
+        for event in self._runs.record.read(after=self._read_to, kinds=(*TOLD, "run.requested")):
+            self._read_to = event.seq
+            if event.kind != "run.requested":
+                self._told[event.incident] = event.seq
+                continue
+            with reading(event):
+                if text(event.data, "runbook") == "incident_report":
+                    upto = number(mapping(event.data, "inputs"), "upto")
+                    if self._told.get(event.incident, 0) <= upto:
+                        self._told.pop(event.incident, None)
+        if not self._told:
+            return ""
+        told = [i for i in self._incidents.all() if i.id in self._told]
+        late = [i for i in told if i.over and self._incidents.reported(i)]
+        # of the others the first report, if there is ever one, will take it in
+        self._told = {i.id: self._told[i.id] for i in told if not i.over or i in late}
+        return await self._report(late[0], "was told of once more", anew=True) if late else ""
+
+    async def _report(self, incident: IncidentView, what: str, *, anew: bool = False) -> str:
+        """Have the report written by a run of its own, which outlives a crash as all runs do.
+
+        Args:
+            anew: the curves around the incident were kept with the first one.
+        """
+        if not anew:
+            self._gauge.keep(incident)
         plan = await self.plan("incident_report", ReportRequest(incident.id))
         if isinstance(plan, str):
             return f"incident {incident.id} {what}; {plan}"
         run = self._runs.request(plan, actor=ACTOR, reason=what, incident=incident.id)
-        return f"incident {incident.id} {what}; writing the report ({run.id})"
+        return f"incident {incident.id} {what}; writing the report{' anew' * anew} ({run.id})"

@@ -1,7 +1,7 @@
 """Keeps the status page true: what the public reads follows from the record, and from nothing else (R22).
 
 Each cycle compares what should be said (`rules.announcement`) with what was (`record.announcements`). The intent is in
-the record before the page is asked, and the answer after it; the page takes no key, so every attempt first looks for
+the record before the page is asked, and the answer after it, also that none came; the page takes no key, so every attempt first looks for
 the entry (D33): a crash, a lost answer or another process never make a second one. A page that is down is asked for as
 long as it takes. Texts come from the profile alone.
 
@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from codeblue.engine.crashpoint import crashpoint
@@ -28,6 +29,7 @@ from codeblue.record.announcements import (
     OBSERVED,
     POSTED,
     REFUSED,
+    UNREACHABLE,
     AnnouncementView,
     fold_announcement,
 )
@@ -53,14 +55,22 @@ class _Gone(Exception):
     """The entry that we posted is not on the page."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Until when nothing is tried: on the monotonic clock, and for people. Why: what came of the last attempt."""
+
+    until_s: float
+    at: datetime
+    why: str
+
+
 @dataclass
 class _Case:
     """What is known of an incident that the public may still have to be told of."""
 
     events: list[Event] = field(default_factory=list)
     missed: int = 0
-    not_before: float = 0.0
-    why: str = ""
+    pause: _Pause | None = None
 
 
 class Announcer:
@@ -86,8 +96,7 @@ class Announcer:
         self._cases: dict[str, _Case] = {}
         self._read_to = 0
         self._failures = 0
-        self._not_before = 0.0
-        self._why = ""
+        self._pause: _Pause | None = None
 
     async def cycle(self) -> str:
         """One cycle: at most one attempt for each incident. Can take 30 s for each while the page is slow: give it a
@@ -132,9 +141,9 @@ class Announcer:
             return ""
         if self._settings.mode == "observe":
             return self._observe(id_, case, view, wanted)
-        wait_s = max(self._not_before, case.not_before) - self._clock.monotonic()
-        if wait_s > 0:
-            return _late(id_, wanted, self._why or case.why, wait_s)
+        pause = max((p for p in (self._pause, case.pause) if p), key=lambda p: p.until_s, default=None)
+        if pause is not None and pause.until_s > self._clock.monotonic():
+            return _late(id_, wanted, pause)
         return await self._attempt(id_, case, incident, view, wanted)
 
     def _observe(self, id_: str, case: _Case, view: AnnouncementView, wanted: Posted) -> str:
@@ -156,8 +165,10 @@ class Announcer:
         except Temporary as error:
             self._failures += 1
             wait_s = max(error.delay_s, min(FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10), LAST_WAIT_S))
-            self._not_before, self._why = self._clock.monotonic() + wait_s, error.message
-            return _late(id_, wanted, error.message, wait_s)
+            self._pause = self._paused(wait_s, error.message)
+            if view.unreachable is not wanted:
+                self._event(id_, UNREACHABLE, status=wanted.value, why=error.message)
+            return _late(id_, wanted, self._pause)
         except LeaseLost:
             raise
         except _Gone:
@@ -165,7 +176,7 @@ class Announcer:
         except Refused as error:
             return self._refused(id_, case, view, wanted, error)
         crashpoint("status_page.told")
-        self._failures, self._not_before, self._why, case.missed = 0, 0.0, "", 0
+        self._failures, self._pause, case.pause, case.missed = 0, None, None, 0
         self._event(id_, POSTED, id=entry.id, status=entry.status.value, url=entry.url)
         crashpoint("status_page.recorded")
         if entry.status is Posted.RESOLVED:
@@ -217,15 +228,17 @@ class Announcer:
             self._event(id_, ABANDONED, why=why)
             del self._cases[id_]
             return f"{id_}: {why}; nothing more is posted"
-        case.not_before, case.why = self._clock.monotonic() + LAST_WAIT_S, "its entry is not found"
-        return _late(id_, wanted, case.why, LAST_WAIT_S)
+        case.pause = self._paused(LAST_WAIT_S, "its entry is not found")
+        return _late(id_, wanted, case.pause)
 
     def _refused(self, id_: str, case: _Case, view: AnnouncementView, wanted: Posted, error: Refused) -> str:
         if wanted not in dict(view.refused):
             self._event(id_, REFUSED, status=wanted.value, why=error.message)
-        case.not_before = self._clock.monotonic() + REFUSED_WAIT_S
-        case.why = f"{error.message} {error.remedy}".strip()
-        return _late(id_, wanted, case.why, REFUSED_WAIT_S)
+        case.pause = self._paused(REFUSED_WAIT_S, f"{error.message} {error.remedy}".strip())
+        return _late(id_, wanted, case.pause)
+
+    def _paused(self, wait_s: float, why: str) -> _Pause:
+        return _Pause(self._clock.monotonic() + wait_s, self._clock.now() + timedelta(seconds=wait_s), why)
 
     def _event(self, id_: str, kind: str, **data: object) -> None:
         self._record.append(Draft(kind, ACTOR, data, incident=id_))
@@ -236,5 +249,7 @@ def _is_drill(case: _Case) -> bool:
     return any(e.kind == "incident.opened" and e.data.get("drill") is True for e in case.events)
 
 
-def _late(id_: str, wanted: Posted, why: str, wait_s: float) -> str:
-    return f"{id_}: the public does not read {wanted.value} yet: {why.rstrip('.')}; next attempt in {wait_s:.0f} s"
+def _late(id_: str, wanted: Posted, pause: _Pause) -> str:
+    """The same in every cycle of one pause, so that it is said once."""
+    why, at = pause.why.rstrip("."), f"{pause.at:%H:%M:%S} UTC"
+    return f"{id_}: the public does not read {wanted.value} yet: {why}; next attempt at {at}"

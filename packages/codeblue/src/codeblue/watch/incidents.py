@@ -48,7 +48,7 @@ class Incidents:
         id_ = new_id("inc", self._runs.world.clock.now())
         data = {"severity": severity.text, "trigger": breach.rule, "why": breach.why, "began": began.isoformat()}
         impact, anchor = impact_of(breach.rule).value, anchor_data(self._runs.world.clock.anchor())
-        self.note(id_, "incident.opened", **data, impact=impact, anchor=anchor)
+        self.note(id_, "incident.opened", **data, impact=impact, anchor=anchor, in_force=decision.in_force)
         return fold_incidents(self._runs.record.read(incident=id_))[id_]
 
     def decide(self, incident: IncidentView, decision: Decision, mode: str) -> None:

@@ -328,7 +328,8 @@ def _readiness(seen: Workload) -> Probe:
 def _calm(seen: Workload, verdicts: tuple[Verdict, ...], *, metrics: bool) -> str:
     """The sentence of a cycle without a breach.
 
-    While older pods answer in its place, no probe says anything about the release in force: then it is not called ok.
+    While older pods answer in its place, no probe says anything about the release in force: then it is not called ok;
+    nor while it fails, not often enough yet.
 
     Args:
         metrics: whether the profile names a source of metrics; without one, that they are unknown is no news.
@@ -341,12 +342,13 @@ def _calm(seen: Workload, verdicts: tuple[Verdict, ...], *, metrics: bool) -> st
     if unknown:
         more.append(f"{', '.join(v.rule for v in unknown)} unknown: {unknown[0].why}")
     why = "; ".join((health.why, *more))
+    state = "failing, not often enough to act yet" if health.ok and health.measured else health.outcome.value
     rollout = judge_rollout(seen, exact)
     if health.outcome is not Outcome.OK or rollout.ok:
-        return f"{health.outcome}: {label}: {why}"
+        return f"{state}: {label}: {why}"
     ready = sum(p.ready for p in seen.live_pods if p.template == exact)
     count = f"{ready} of {seen.desired} pods on the target and ready"
     pods = rollout.why if count in rollout.why else f"{count} ({rollout.why})"
     if not any(p.ready for p in seen.live_pods if p.template != exact):
-        return f"{health.outcome}: {label}: {why}; {pods}"
+        return f"{state}: {label}: {why}; {pods}"
     return f"the rollout of {label} is not finished: {pods}; older pods answer: {why}"

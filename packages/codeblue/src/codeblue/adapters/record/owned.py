@@ -43,6 +43,10 @@ class OwnedRecord:
         """See `RecordStore.read`."""
         return self._inner.read(after=after, run=run, incident=incident, kinds=kinds, limit=limit)
 
+    def last(self) -> Event | None:
+        """See `RecordStore.last`."""
+        return self._inner.last()
+
     def close(self) -> None:
         """See `RecordStore.close`."""
         self._inner.close()

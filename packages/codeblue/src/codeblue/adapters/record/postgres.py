@@ -73,10 +73,15 @@ class PostgresRecord:
         self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0
     ) -> Sequence[Event]:
         condition, values = where(after, run, incident, kinds, "%s")
-        names = ", ".join(COLUMNS)
-        query = f"SELECT {names} FROM codeblue.events WHERE {condition} ORDER BY seq LIMIT %s"  # noqa: S608
+        return self._select(f"{condition} ORDER BY seq LIMIT %s", self._service, *values, limit or None)
+
+    def last(self) -> Event | None:
+        return next(iter(self._select("service = %s ORDER BY seq DESC LIMIT 1", self._service)), None)
+
+    def _select(self, condition: str, *values: object) -> Sequence[Event]:
+        query = f"SELECT {', '.join(COLUMNS)} FROM codeblue.events WHERE {condition}"  # noqa: S608
         with self._connection() as db:
-            rows = db.execute(query.encode(), (self._service, *values, limit or None)).fetchall()
+            rows = db.execute(query.encode(), values).fetchall()
         return from_rows(rows)
 
     def close(self) -> None:

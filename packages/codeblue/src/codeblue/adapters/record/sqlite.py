@@ -81,11 +81,16 @@ class SqliteRecord:
         self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0
     ) -> Sequence[Event]:
         condition, values = where(after, run, incident, kinds, "?")
-        names = ", ".join(COLUMNS)
-        query = f"SELECT {names} FROM events WHERE {condition} ORDER BY seq LIMIT ?"  # noqa: S608  # constants only
+        return self._select(f"{condition} ORDER BY seq LIMIT ?", self._service, *values, limit or -1)
+
+    def last(self) -> Event | None:
+        return next(iter(self._select("service = ? ORDER BY seq DESC LIMIT 1", self._service)), None)
+
+    def _select(self, condition: str, *values: object) -> Sequence[Event]:
+        query = f"SELECT {', '.join(COLUMNS)} FROM events WHERE {condition}"  # noqa: S608  # constants only
         try:
             with self._lock:
-                rows = self._db.execute(query, (self._service, *values, limit or -1)).fetchall()
+                rows = self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise self._unreachable("read", error) from error
         return from_rows(rows)

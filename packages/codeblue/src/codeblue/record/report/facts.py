@@ -17,9 +17,9 @@ from codeblue.record.findings import Finding, about
 from codeblue.record.incidents import IncidentView, decision_in_words, fold_incidents
 from codeblue.record.report.fact import Fact
 from codeblue.record.report.people import Told, told
-from codeblue.record.report.runs import REPORT, RunFact, changes, input_of, own_runs, run_facts
+from codeblue.record.report.runs import REPORT, RunFact, changes, own_runs, run_facts
 from codeblue.record.report.words import brief, describe, moment, span
-from codeblue.record.runs import RunState, RunView
+from codeblue.record.runs import RunState
 
 NOT_RECORDED = "not recorded"
 
@@ -114,7 +114,8 @@ def gather(events: Sequence[Event], incident_id: str) -> ReportFacts:
     views = own_runs(own, incident_id)
     runs = run_facts(own, views)
     seen = {e.kind: e.seq for e in own}
-    release, deployed = _release(views), _deployed(own)
+    release = Fact(brief(incident.in_force.label), (seen["incident.opened"],)) if incident.in_force else None
+    deployed = _deployed(own) if release is not None else None
     headline = _headline(incident, runs, seen)
     return ReportFacts(
         incident=incident.id,
@@ -183,7 +184,7 @@ def _summary(
     if incident.declared:
         said = [Fact(f"{at} {incident.actor} declared it: {brief(incident.trigger)}: {brief(incident.why)}", opened)]
     if release is None:
-        said.append(Fact(f"Which release was in force is {NOT_RECORDED}", ()))
+        said.append(Fact(f"Which release was in force at the detection is {NOT_RECORDED}", ()))
     else:
         said.append(Fact(f"The release in force at the detection was {release.text}", release.events))
         if deployed is None:
@@ -262,12 +263,6 @@ def _duration(incident: IncidentView, opened: int, mitigated: int) -> Fact | Non
     if incident.mitigated is None:
         return None
     return Fact(f"{span(incident.began, incident.mitigated)} until mitigated", (opened, mitigated))
-
-
-def _release(runs: Sequence[RunView]) -> Fact | None:
-    """The release that was in force when the first rollback was decided."""
-    found = next((r for r in runs if input_of(r, "origin_label")), None)
-    return Fact(brief(input_of(found, "origin_label")), (found.events[0],)) if found else None
 
 
 def _deployed(own: Sequence[Event]) -> Fact | None:

@@ -129,6 +129,8 @@ def posted(kind: str, data: Mapping[str, Any]) -> str:
             return f"status page says {text(data, 'status')} ({where})"
         case "status_page.refused":
             return f"status page refused {text(data, 'status')}: {text(data, 'why')}"
+        case "status_page.unreachable":
+            return f"status page does not say {text(data, 'status')} yet, it did not answer: {text(data, 'why')}"
         case "status_page.observed":
             return f"status page would say {text(data, 'status')} (mode observe): nothing was posted"
         case "status_page.abandoned":

@@ -46,7 +46,7 @@ class RunFact:
     Attributes:
         what: the runbook's name in words.
         asked: event of its request; ended: its last event.
-        target: the release that it went to, "" where it has none.
+        origin, target: the release that was in force when it was planned, and the one that it went to; "" without one.
         approved: who approved it.
     """
 
@@ -58,6 +58,7 @@ class RunFact:
     why: str
     asked: int
     last: int
+    origin: str
     target: str
     took_s: float | None
     started: datetime | None
@@ -71,7 +72,8 @@ class RunFact:
     @property
     def outcome(self) -> str:
         """What it was and how it ended, after how long, in half a sentence."""
-        what = self.what.capitalize() + (f" to {self.target}" if self.target else "")
+        what = self.what.capitalize()
+        what += (f" from {self.origin}" if self.origin else "") + (f" to {self.target}" if self.target else "")
         if not self.state.ended:
             return f"{what} is {self.state} at the time of this report"
         took = f" after {self.took_s:.1f} s" if self.took_s is not None else ""
@@ -122,6 +124,7 @@ def _run(run: RunView, ends: dict[tuple[str, str], int], approval: int | None) -
         why=run.why,
         asked=asked,
         last=run.events[-1],
+        origin=input_of(run, "origin_label"),
         target=input_of(run, "target_label"),
         took_s=_took(run.started, run.ended),
         started=run.started,

@@ -95,6 +95,14 @@ class RecordContract:
         assert numbers(run="run-1", incident="inc-3", kinds=("step.progress",), after=3, limit=1) == [7]
         assert numbers(run="run-1' OR '1'='1") == []
 
+    def test_the_last_event_is_that_at_the_end_of_the_chain(self, record: RecordStore, opened: Opened) -> None:
+        assert record.last() is None
+        opened("other").append(draft(n=0))
+        assert record.last() is None
+        for n in range(12):
+            event = record.append(draft(("run.requested", "page.requested")[n % 2], n=n))
+            assert record.last() == opened().last() == event
+
     def test_services_are_apart(self, record: RecordStore, opened: Opened) -> None:
         other = opened("other")
         record.append(draft(n=1))
