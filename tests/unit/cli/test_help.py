@@ -53,7 +53,8 @@ def words(text: str) -> str:
 def test_the_help_of_a_verb_is_all_of_its_docstring(tmp_path: Path, verb: str) -> None:
     """And fits a terminal of 80 columns."""
     module, _, name = VERBS[verb][0].partition(":")
-    target = getattr(importlib.import_module(module), name)
+    # anew: a list of all verbs, built by another test in this process, gives the verbs the line that stands in it
+    target = getattr(importlib.reload(importlib.import_module(module)), name)
     targets = {(): target.help} if isinstance(target, App) else {(): inspect.getdoc(target)}
     if isinstance(target, App):
         targets |= {(n,): inspect.getdoc(target[n].default_command) for n in target if not n.startswith("-")}

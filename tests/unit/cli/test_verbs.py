@@ -176,7 +176,8 @@ def test_status_tells_first_what_keeps_code_blue_or_the_public_from_knowing(home
     lines = home.run("status").out.splitlines()
     until = f"{later:%Y-%m-%d %H:%M:%S} UTC"
     assert lines[2:6] == [
-        f"INHIBITED until {until}: no trigger counts: declared by {ada}: planned declared; `codeblue inhibit end` ends it",
+        f"INHIBITED until {until}: no trigger counts: declared by {ada}: planned declared; "
+        "`codeblue inhibit end` ends it",
         f"INHIBITION NOT ENDED, it expired {START:%Y-%m-%d %H:%M:%S} UTC: scale-down by {ada}: planned scale-down",
         f"OPEN INCIDENT {INCIDENT} (SEV1): R4: 4 > 3",
         f"  NOT ACKNOWLEDGED: `codeblue incident ack {INCIDENT}` says that somebody works on it",

@@ -22,7 +22,7 @@ _DEFAULT = Common()
 
 @untouched()
 def status(*, common: Common = _DEFAULT) -> int:
-    """What is going on: what inhibits the triggers, the open incident and those that nobody closed, what the public does
+    """What is going on: what inhibits the triggers, open incidents and those that nobody closed, what the public does
     not read yet, the run under way, the last runs, and whether a daemon is at work.
 
     It tells what the record of this state knows; `codeblue check --live` asks the platform itself.

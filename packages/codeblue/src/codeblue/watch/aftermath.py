@@ -13,7 +13,6 @@ from codeblue.runbooks.recovery import Request as VerifyRequest
 from codeblue.watch.gauge import Gauge
 from codeblue.watch.incidents import ACTOR, Incidents
 
-
 #: What can be added to an incident that is over by others than people, and belongs into its report.
 TOLD = (POSTED, REFUSED, UNREACHABLE, OBSERVED, ABANDONED, DELIVERED)
 

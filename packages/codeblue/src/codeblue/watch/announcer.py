@@ -1,9 +1,9 @@
 """Keeps the status page true: what the public reads follows from the record, and from nothing else (R22).
 
 Each cycle compares what should be said (`rules.announcement`) with what was (`record.announcements`). The intent is in
-the record before the page is asked, and the answer after it, also that none came; the page takes no key, so every attempt first looks for
-the entry (D33): a crash, a lost answer or another process never make a second one. A page that is down is asked for as
-long as it takes. Texts come from the profile alone.
+the record before the page is asked, and the answer after it, also that none came; the page takes no key, so every
+attempt first looks for the entry (D33): a crash, a lost answer or another process never make a second one. A page that
+is down is asked for as long as it takes. Texts come from the profile alone.
 
 Only the holder of the lease may run it: between looking and posting, two processes could both find nothing.
 """
