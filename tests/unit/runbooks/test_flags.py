@@ -37,6 +37,7 @@ class Ward:
         self.frozen: set[tuple[str, int]] = set()
         self.gone: set[tuple[str, int]] = set()
         self.stale: dict[tuple[str, int], dict[str, FlagValue]] = {}
+        self.guarded: Callable[[str, int], int] = lambda pod, pid: 7
         self.calls: Callable[[str, float], float] = lambda pod, at_s: 100.0
         self.lab.prober.bodies["/processes"] = self.processes
         self.lab.signals.script = lambda pod, at_s: Reading(pod, 0.0, ai_calls=self.calls(pod, at_s))
@@ -51,6 +52,7 @@ class Ward:
                         "pod": pod,
                         "pid": pid,
                         "workers": 2,
+                        "guarded_calls": {"lab_enabled": {"calls": self.guarded(pod, pid), "last_at": None}},
                         "live": (pod, pid) not in self.frozen,
                         "flags": {n: {"value": v} for n, v in self.stale.get((pod, pid), stored).items()},
                     }
@@ -175,6 +177,18 @@ async def test_calls_under_way_may_end_and_a_later_one_fails_it(ward: Ward) -> N
     run = await ward.disable()
     assert run.exit_code == ExitCode.FAILED
     assert f"{loud} called the model 1 times after it was off" in run.step("quiet").why
+
+
+@pytest.mark.req("R20")
+async def test_code_behind_a_flag_that_still_runs_fails_it_and_names_the_process(ward: Ward) -> None:
+    first, clock = ward.first, ward.lab.clock
+    ward.guarded = lambda pod, pid: int(clock.monotonic()) if (pod, pid) == (first, 12) else 7
+    run = await ward.disable()
+    assert run.exit_code == ExitCode.FAILED
+    assert f"{first} process 12 ran what is behind lab_enabled 1 times after it was off" in run.step("quiet").why
+    other = Ward()
+    other.guarded = lambda pod, pid: int(other.lab.clock.monotonic())
+    assert (await other.disable("ai_enabled")).state is RunState.DONE, "its flag was not switched off"
 
 
 async def test_a_counter_that_began_anew_counts_from_there(ward: Ward) -> None:

@@ -66,7 +66,7 @@ def read_values(kind: Kind, args: argparse.Namespace, settings: Settings) -> Rep
         for name, value in expected.items()
         if state.value(name) != value
     ]
-    keys = ("pod", "pid", "workers", "start_time", "version", "live", "age_s", f"{kind}s")
+    keys = ("pod", "pid", "workers", "start_time", "version", "live", "age_s", f"{kind}s", "guarded_calls")
     data = {
         "control_version": state.version,
         f"{kind}s": {name: {**asdict(state.settings[name])} for name in names if name in state.settings},

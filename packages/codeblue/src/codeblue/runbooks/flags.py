@@ -96,7 +96,7 @@ class FlagsDisable(Runbook[Inputs]):
         else:
             steps.append(NotProven())
         if inputs.quiet:
-            steps.append(Quiet(world))
+            steps.append(Quiet(world, wanted))
         return steps
 
     def load(self, data: dict[str, Any]) -> Inputs:
@@ -236,13 +236,13 @@ class NotProven(Check):
 
 
 class Quiet(Check):
-    """After the calls in flight, no process calls the model any more."""
+    """After the calls in flight, no pod calls the model any more, and no process runs code behind the flags."""
 
     id, title, every_s = "quiet", "See that the model is called no more", 1.0
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, wanted: Mapping[str, FlagValue]) -> None:
         own = world.profile.runbooks.flags
-        self._world, self._own = world, own
+        self._world, self._own, self._wanted = world, own, wanted
         self.limit_s = own.in_flight + 2 * own.quiet + 30.0
         self._off_at: float | None = None
         self._before: dict[str, float] | None = None
@@ -265,19 +265,31 @@ class Quiet(Check):
             reasons = sampling.unknown.get(f"pod/{blind}") or "; ".join(sampling.unknown.values())
             why = f"calls of the model cannot be counted in {blind}: {reasons or 'it does not count them'}"
             return Verdict(self.id, Outcome.UNKNOWN, why)
+        counts = {f"{pod or 'the service'} called the model": n for pod, n in calls.items()} | await self._guarded()
         if self._before is None:
-            self._before, self._since = calls, now
-        made = {pod: _grown(self._before.get(pod, 0.0), n) for pod, n in calls.items()}
-        loud = [(n, pod) for pod, n in made.items() if n > 0]
+            self._before, self._since = counts, now
+        made = {who: _grown(self._before.get(who, 0.0), n) for who, n in counts.items()}
+        loud = [(n, who) for who, n in made.items() if n > 0]
         if loud:
-            n, pod = max(loud)
-            why = f"{pod or 'the service'} called the model {n:.0f} times after it was off"
-            return Verdict(self.id, Outcome.BREACH, why, final=True)
+            n, who = max(loud)
+            return Verdict(self.id, Outcome.BREACH, f"{who} {n:.0f} times after it was off", final=True)
         quiet_s = now - self._since
         said = f"0 calls of the model in {quiet_s:.0f} s, in {len(calls)} pods"
         if quiet_s < self._own.quiet:
             return Verdict(self.id, Outcome.UNKNOWN, f"{said}, of {self._own.quiet:g} s")
         return Verdict(self.id, Outcome.OK, said)
+
+    async def _guarded(self) -> dict[str, float]:
+        """How often each process ran what is behind the flags, where it counts that."""
+        if not can_be_asked(self._world):
+            return {}
+        processes = (await census(self._world)).processes
+        return {
+            f"{p.name} ran what is behind {name}": float(n)
+            for p in processes
+            for name, n in p.guarded.items()
+            if name in self._wanted
+        }
 
 
 def _pod(place: Place) -> str:

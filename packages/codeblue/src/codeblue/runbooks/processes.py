@@ -5,7 +5,7 @@ The pods come from the platform, anew each time; a pod whose processes say nothi
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from codeblue.model.flag import FlagValue, same
@@ -34,6 +34,7 @@ class Process:
         values: flags and modes as it applies them now; as they came, so anything.
         workers: how many processes its pod should have; None where it does not say.
         loaded_at: when it took them over, in its own words.
+        guarded: how often code behind a flag was run, by flag; empty where it does not count that.
     """
 
     place: str
@@ -43,6 +44,7 @@ class Process:
     values: Mapping[str, Any]
     workers: int | None = None
     loaded_at: str = ""
+    guarded: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -180,7 +182,14 @@ def _process(said: dict[str, Any], place: str) -> Process:
         values=values,
         workers=workers if isinstance(workers, int) and not isinstance(workers, bool) else None,
         loaded_at=max(loaded, default="")[:40],
+        guarded=_guarded(said.get("guarded_calls")),
     )
+
+
+def _guarded(said: object) -> dict[str, int]:
+    entries = said.items() if isinstance(said, dict) else ()
+    counts = {str(name): entry.get("calls") for name, entry in entries if isinstance(entry, dict)}
+    return {name: n for name, n in counts.items() if isinstance(n, int) and not isinstance(n, bool)}
 
 
 def named(processes: Sequence[Process]) -> list[Process]:
