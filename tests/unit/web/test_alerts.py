@@ -203,8 +203,7 @@ async def test_alerts_that_were_left_out_are_recorded_once_an_hour_so_that_someb
         await desk.alert(message([], truncatedAlerts=7))
     await desk.alert(message([], truncatedAlerts=2, groupKey="another"))
     fold = folded(desk, 3600)
-    assert [t.left_out for t in fold.take_truncations()] == [7, 2]
-    assert fold.take_truncations() == ()
+    assert [t.left_out for t in fold.truncated(desk.clock.now())] == [7, 2]
     desk.clock.advance(3601)
     await desk.alert(message([], truncatedAlerts=7))
     assert len(desk.of("alert.truncated")) == 3
@@ -277,7 +276,7 @@ async def test_another_type_is_refused() -> None:
 
 
 def folded(desk: Front, expires_s: float) -> AlertFold:
-    fold = AlertFold(expires_s)
+    fold = AlertFold(expires_s, lag_s=900)
     for event in desk.record.events:
         fold.add(event)
     return fold
@@ -310,14 +309,14 @@ async def test_an_alert_that_two_processes_recorded_counts_once() -> None:
 
 async def test_what_is_over_is_forgotten_by_the_fold() -> None:
     desk = Front("api: {alerts_per_hour: 100000}\n")
-    fold = AlertFold(60)
+    fold = AlertFold(60, lag_s=900)
     for n in range(5):
         await desk.alert(message([alert(n * 100 + m) for m in range(100)]))
         for event in desk.record.read(after=fold.seq):
             fold.add(event)
         assert len(fold.firing(desk.clock.now())) == 100
         desk.clock.advance(61)
-    assert len(fold._alerts) <= 100
+    assert len(fold._held) <= 100
 
 
 async def test_the_loop_judges_by_what_is_new_in_the_record() -> None:
@@ -325,10 +324,9 @@ async def test_the_loop_judges_by_what_is_new_in_the_record() -> None:
     world = SimpleNamespace(profile=desk.desk.profile, clock=desk.clock)
     alerts = Alerts(cast(Runs, SimpleNamespace(record=desk.record, world=world)))
     own = [Verdict("R4", Outcome.OK, "0 failures"), Verdict("R5", Outcome.UNKNOWN, "no metrics")]
-    assert alerts.judge(own, None) == tuple(own)
+    assert alerts.judge(own) == tuple(own)
     await desk.alert(message([alert(1, codeblue_trigger="R5"), alert(2, alertname="{{7*7}}")], truncatedAlerts=3))
-    r4, r5, others = alerts.judge(own, None)
+    r4, r5, others = alerts.judge(own)
     assert (r4.outcome, r5.outcome, others.outcome) == (Outcome.OK, Outcome.BREACH, Outcome.BREACH)
     assert "seen from here: unknown, no metrics" in r5.why
     assert others.why == "1 alerts fire: '{{7*7}}'; a message left 3 alerts out"
-    assert alerts.judge(own, desk.clock.now()) == tuple(own), "a person closed what it was about"
