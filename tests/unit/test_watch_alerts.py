@@ -5,6 +5,7 @@ from tests.unit.test_watch import Bench, alerted
 from tests.unit.world import PERSON
 
 from codeblue.model.event import Draft
+from codeblue.model.release import Standing
 
 API = "api: {alerts_token: {env: TOKEN}}\n"
 
@@ -180,6 +181,27 @@ async def test_alerts_that_were_left_out_beside_a_rollback_are_told_after_it(ben
     assert states(bench) == ["mitigated"]
     await bench.story(92)
     assert [i.why for i in bench.incidents[1:]] == ["a message left 3 alerts out"]
+
+
+async def test_an_alert_about_another_service_changes_nothing_here(bench: Bench) -> None:
+    await bench.deploy("2.0", settle_s=20.0)
+    bench.mark(Standing.UNPROVEN, "2.0")
+    data = {"fingerprint": "a", "starts_at": bench.clock.now().isoformat(), "alertname": "CodeBlueErrors"}
+    data |= {
+        "severity": "critical",
+        "trigger": "R4",
+        "service": "billing",
+        "namespace": "",
+        "deployment": "",
+        "pod": "",
+    }
+    bench.record.append(Draft("alert.received", "alertmanager", data))
+    await bench.story(3)
+    assert bench.cluster.accepted == []
+    assert (bench.incident.trigger, bench.incident.why) == (
+        "alert",
+        "1 alerts fire: 'CodeBlueErrors' (R4 of something else)",
+    )
 
 
 async def test_an_alert_that_is_repeated_keeps_its_incident_open(bench: Bench) -> None:

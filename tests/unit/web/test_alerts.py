@@ -34,6 +34,7 @@ async def test_an_alert_is_one_event_however_often_it_is_sent() -> None:
         "starts_at": "2026-01-05T03:10:00.000000+00:00",
         "alertname": "HighErrorRate",
         "severity": "critical",
+        "service": "",
         "namespace": "",
         "deployment": "",
         "pod": "",
@@ -325,8 +326,21 @@ async def test_the_loop_judges_by_what_is_new_in_the_record() -> None:
     alerts = Alerts(cast(Runs, SimpleNamespace(record=desk.record, world=world)))
     own = [Verdict("R4", Outcome.OK, "0 failures"), Verdict("R5", Outcome.UNKNOWN, "no metrics")]
     assert alerts.judge(own) == tuple(own)
-    await desk.alert(message([alert(1, codeblue_trigger="R5"), alert(2, alertname="{{7*7}}")], truncatedAlerts=3))
+    ours = alert(1, codeblue_trigger="R5", service="api")
+    await desk.alert(message([ours, alert(2, alertname="{{7*7}}")], truncatedAlerts=3))
     r4, r5, others = alerts.judge(own)
     assert (r4.outcome, r5.outcome, others.outcome) == (Outcome.OK, Outcome.BREACH, Outcome.BREACH)
     assert "seen from here: unknown, no metrics" in r5.why
     assert others.why == "1 alerts fire: '{{7*7}}'; a message left 3 alerts out"
+
+
+async def test_an_alert_that_names_a_trigger_of_another_service_is_for_people() -> None:
+    desk = Front("api: {}\n")
+    world = SimpleNamespace(profile=desk.desk.profile, clock=desk.clock)
+    alerts = Alerts(cast(Runs, SimpleNamespace(record=desk.record, world=world)))
+    own = Verdict("R5", Outcome.OK, "0 %")
+    for n, labels in enumerate(({"service": "billing"}, {})):
+        await desk.alert(message([alert(n, alertname=f"A{n}", codeblue_trigger="R5", **labels)]))
+    r5, others = alerts.judge([own])
+    assert r5 == own
+    assert others.why == "2 alerts fire: 'A0' (R5 of something else), 'A1' (R5 of something else)"

@@ -66,7 +66,8 @@ class Alert(BaseModel):
 
     status: Literal["firing", "resolved"] = Field(description="resolved ones never make anything happen.")
     labels: dict[str, str] = Field(
-        description="Kept: alertname, severity, codeblue_trigger (R4 … R8), namespace, deployment, pod; as text."
+        description="Kept: alertname, severity, codeblue_trigger (R4 … R8), service, namespace, deployment, pod; as "
+        "text."
     )
     startsAt: Annotated[str, AfterValidator(_time)] = Field(  # Alertmanager's name
         description="When it began; with the fingerprint this is its identity.",
@@ -255,7 +256,7 @@ def _parsed(body: bytes) -> Message:
 def _kept(labels: dict[str, str]) -> dict[str, str]:
     """What is kept of an alert's labels: an allow-list, as text that can be shown, no secret as far as can be seen."""
     trigger = labels.get("codeblue_trigger", "").strip().upper()
-    names = ("alertname", "severity", "namespace", "deployment", "pod")
+    names = ("alertname", "severity", "service", "namespace", "deployment", "pod")
     return {name: _clean(labels.get(name, "")) for name in names} | {"trigger": trigger if trigger in TRIGGERS else ""}
 
 
