@@ -56,8 +56,47 @@ async def test_a_restart_forgets_no_alert() -> None:
     await desk.alert(message([alert(1), alert(2)]))
     await desk.alert(message([alert(2, status="resolved")]))
     desk.anew()
-    await desk.alert(message([alert(1), alert(2), alert(2, status="resolved")]))
+    await desk.alert(message([alert(1), alert(2, status="resolved")]))
     assert desk.kinds() == ["alert.received", "alert.received", "alert.resolved"]
+
+
+async def test_an_alert_that_was_said_to_be_over_and_fires_on_is_recorded_again_once() -> None:
+    """Prometheus did not reach Alertmanager for a while: that one says *resolved*, then that it fires again."""
+    desk = Front()
+    for status in ("firing", "resolved"):
+        await desk.alert(message([alert(1, status=status)]))
+    for restarted in (False, False, True):
+        if restarted:
+            desk.anew()
+        await desk.alert(message([alert(1)]))
+    assert desk.kinds() == ["alert.received", "alert.resolved", "alert.received"]
+    assert len(folded(desk, 3600).firing(desk.clock.now())) == 1
+    await desk.alert(message([alert(1, status="resolved")]))
+    assert folded(desk, 3600).firing(desk.clock.now()) == ()
+
+
+async def test_an_alert_that_its_sender_repeats_fires_on_and_counts_as_one() -> None:
+    desk = Front("api: {alert_expires: 6h}\n")
+    for _ in range(80):
+        assert (await desk.alert(message([alert(1, codeblue_trigger="R5")]))).status_code == 200
+        [found] = folded(desk, 6 * 3600).firing(desk.clock.now())
+        assert (found.seq, found.trigger) == (1, "R5")
+        desk.clock.advance(900)
+    assert len(desk.kinds()) == 80 // 6 + 1, "every 90 min"
+    text = (await desk.ask("GET", "/metrics")).text
+    assert 'codeblue_alerts_total{what="received"} 1.0' in text
+    desk.clock.advance(6 * 3600)
+    assert folded(desk, 6 * 3600).firing(desk.clock.now()) == (), "its sender is gone"
+    assert (await desk.alert(message([alert(1)]))).json()["recorded"] == 1, "and is back"
+    assert len(folded(desk, 6 * 3600).firing(desk.clock.now())) == 1
+
+
+async def test_what_fires_on_takes_no_place_of_what_is_new() -> None:
+    desk = Front("api: {alerts_per_hour: 10, alert_expires: 1m}\n")
+    assert (await desk.alert(message([alert(n) for n in range(10)]))).status_code == 200
+    desk.clock.advance(15)
+    assert (await desk.alert(message([alert(n) for n in range(10)]))).status_code == 200
+    assert len(desk.kinds()) == 20
 
 
 async def test_what_another_process_recorded_meanwhile_is_known() -> None:
@@ -203,11 +242,30 @@ async def test_alerts_that_were_left_out_are_recorded_once_an_hour_so_that_someb
     for _ in range(3):
         await desk.alert(message([], truncatedAlerts=7))
     await desk.alert(message([], truncatedAlerts=2, groupKey="another"))
-    fold = folded(desk, 3600)
-    assert [t.left_out for t in fold.truncated(desk.clock.now())] == [7, 2]
-    desk.clock.advance(3601)
+    assert [t.left_out for t in folded(desk, 3600).truncated(desk.clock.now())] == [7, 2]
+    desk.clock.advance(3599)
+    desk.anew()
+    await desk.alert(message([], truncatedAlerts=7))
+    assert len(desk.of("alert.truncated")) == 2
+    desk.clock.advance(1)
     await desk.alert(message([], truncatedAlerts=7))
     assert len(desk.of("alert.truncated")) == 3
+    assert [t.left_out for t in folded(desk, 3600).truncated(desk.clock.now())] == [7], "the other one is old"
+
+
+async def test_a_group_that_is_whole_again_is_no_truncation_any_more() -> None:
+    desk = Front()
+    await desk.alert(message([], truncatedAlerts=7))
+    await desk.alert(message([], groupKey="another"))
+    assert desk.kinds() == ["alert.truncated"]
+    for restarted in (True, False):
+        if restarted:
+            desk.anew()
+        await desk.alert(message([]))
+    assert desk.kinds() == ["alert.truncated", "alert.complete"]
+    assert folded(desk, 3600).truncated(desk.clock.now()) == ()
+    await desk.alert(message([], truncatedAlerts=7))
+    assert desk.kinds()[2:] == ["alert.truncated"]
 
 
 async def test_a_flood_does_not_fill_the_record_and_is_told_to_come_again() -> None:
