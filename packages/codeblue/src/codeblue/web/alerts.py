@@ -17,13 +17,14 @@ from codeblue.record.alerts import (
     ALERT_KINDS,
     COMPLETE,
     RECEIVED,
+    REFUSED,
     RESOLVED,
     TRIGGERS,
     TRUNCATED,
     identity_of,
 )
 from codeblue.record.fields import text as text_of
-from codeblue.web.answers import Problem, errors
+from codeblue.web.answers import Problem, TooMuch, errors
 from codeblue.web.bounds import ALERTS_BYTES, Bucket, read_body
 from codeblue.web.desk import Desk, require_token
 
@@ -33,8 +34,11 @@ ACTOR: Final = "alertmanager"
 MOST_ALERTS: Final = 1000
 #: Messages of one token in a minute.
 MESSAGES_PER_MINUTE: Final = 600
-#: Bodies that are read and understood at the same time; each takes some 30 times its size for a moment.
+#: Bodies that are read and understood at the same time.
 AT_ONCE: Final = 4
+#: Commas and opening brackets of a body: each value that they part takes some 75 bytes until it is understood. What
+#: Alertmanager sends has some 40 an alert.
+MOST_PARTS: Final = 200_000
 #: Characters that are kept of a label's value: as many as the longest name in Kubernetes has.
 KEPT: Final = 253
 #: Alerts whose identity is remembered here; older ones are in the record all the same.
@@ -43,8 +47,13 @@ REMEMBERED: Final = 100_000
 REMEMBERED_GROUPS: Final = 1000
 #: A group of alerts that is always too large is recorded so often at most, in seconds.
 TRUNCATED_AGAIN_S: Final = 3600.0
+#: The same for messages that are refused as too much: each can be about another group.
+REFUSED_AGAIN_S: Final = 600.0
 #: What fires is recorded again when so much of the time after which it would count no more has passed.
 SAID_AGAIN: Final = 0.25
+
+UNHEARD: Final = "None of its alerts was recorded, only that it was refused."
+LESS: Final = f"Set max_alerts of the webhook to {MOST_ALERTS} or fewer."
 
 _RFC_3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,30}))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -135,6 +144,16 @@ class Inbox:
         """
         with self._lock:
             return self._take(message)
+
+    def refused(self) -> None:
+        """Record that a message was refused as too much, so that people hear of it: its sender does not repeat it.
+
+        Raises:
+            Errors as `RecordStore.append`.
+        """
+        with self._lock:
+            self._catch_up()
+            self._left_out(REFUSED, 0, REFUSED_AGAIN_S)
 
     def _take(self, message: Message) -> Taken:
         self._catch_up()
@@ -230,7 +249,8 @@ def alerts(desk: Desk, token: Secret) -> APIRouter:
     )
     async def post_alerts(request: Request) -> Taken:
         """Answers 200 only after everything new of it is committed, and 503 when it could not be: Alertmanager tries
-        again then. The same alert (fingerprint and startsAt) counts once, however often it is sent."""
+        again then. The same alert (fingerprint and startsAt) counts once, however often it is sent. Of a message that
+        is too large nothing is recorded but that there was one, which pages."""
         nonlocal reading
         require_token(request, token)
         desk.must_store()
@@ -252,7 +272,12 @@ def alerts(desk: Desk, token: Secret) -> APIRouter:
             )
         reading += 1
         try:
-            message = _parsed(await read_body(request, ALERTS_BYTES))
+            try:
+                message = _parsed(await read_body(request, ALERTS_BYTES))
+            except TooMuch:
+                # Alertmanager drops it after this answer: nobody would hear of its alerts
+                await desk.with_record(inbox.refused)
+                raise
             taken = await desk.with_record(lambda: inbox.take(message))
             crashpoint("alerts.recorded")
             return taken
@@ -264,6 +289,8 @@ def alerts(desk: Desk, token: Secret) -> APIRouter:
 
 def _parsed(body: bytes) -> Message:
     """The message. Raises Problem; its text never holds what was sent."""
+    if sum(map(body.count, (b",", b"{", b"["))) > MOST_PARTS:
+        raise TooMuch(422, f"The message has more than {MOST_PARTS} parts. {UNHEARD}", LESS)
     try:
         return Message.model_validate_json(body)
     except ValidationError as error:
@@ -272,11 +299,7 @@ def _parsed(body: bytes) -> Message:
     if first["type"] == "json_invalid":  # also what is nested too deep
         raise Problem(400, "The message is no JSON that can be read. Nothing was recorded.", remedy)
     if first["type"] == "too_long" and first["loc"] == ("alerts",):
-        raise Problem(
-            422,
-            f"The message holds more than {MOST_ALERTS} alerts. Nothing was recorded.",
-            f"Set max_alerts of the webhook to {MOST_ALERTS} or fewer.",
-        )
+        raise TooMuch(422, f"The message holds more than {MOST_ALERTS} alerts. {UNHEARD}", LESS)
     # names of labels are the sender's as well: only places that the format itself names
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][:3])
     raise Problem(422, f"The message does not say what it must, at {place or 'its beginning'}.", remedy)
