@@ -672,7 +672,7 @@ async def test_a_release_that_is_bad_while_the_signals_are_away_is_rolled_back(b
 def alerted(bench: Bench, name: str, trigger: str = "", kind: str = "alert.received") -> None:
     """What the endpoint records of one alert."""
     data = {"fingerprint": name, "starts_at": bench.clock.now().isoformat(), "alertname": name, "severity": "critical"}
-    data |= {"trigger": trigger, "namespace": "", "deployment": "", "pod": ""}
+    data |= {"trigger": trigger, "service": bench.profile.service, "namespace": "", "deployment": "", "pod": ""}
     bench.record.append(Draft(kind, "alertmanager", data))
 
 

@@ -116,6 +116,21 @@ def test_each_alert_is_one_event_however_often_it_is_repeated(served: Served, al
     assert recorded(served, "run.requested") == [], "an alert alone does nothing here"
 
 
+def test_an_alert_that_fires_on_after_a_false_end_is_recorded_again(served: Served, alertmanager: Alertmanager) -> None:
+    """Prometheus could not reach Alertmanager for a while: the same alert, with the same start, ends and fires."""
+    served.start()
+    alertmanager.add("One")
+    until("its beginning", lambda: len(recorded(served)) == 1)
+    alertmanager.add("One", over=True)
+    until("its end", lambda: len(recorded(served)) == 2)
+    alertmanager.add("One")
+    until("that it fires", lambda: len(recorded(served)) == 3)
+    sent = alertmanager.sent()
+    until("repetitions", lambda: alertmanager.sent() >= sent + 2)
+    assert recorded(served) == ["alert.received", "alert.resolved", "alert.received"]
+    assert len({e.data["starts_at"] for e in served.events("alert.received")}) == 1
+
+
 def test_an_alert_that_came_while_we_were_down_is_recorded_once(served: Served, alertmanager: Alertmanager) -> None:
     alertmanager.add("WhileDown")
     until("a failed attempt", lambda: alertmanager.sent("failed") >= 1)

@@ -96,7 +96,7 @@ async def test_acknowledge_in_slack_is_an_acknowledgement_of_that_level() -> Non
         "incident.acknowledged",
         "slack:U0SOMEBODY",
         INCIDENT,
-        {"level": "L2", "anchor": anchor_data(desk.clock.anchor())},
+        {"level": "L2", "anchor": anchor_data(desk.clock.anchor()), "event": event.data["event"]},
     )
     [ack] = fold_pages(desk.record.events)[INCIDENT].acks
     assert (ack.level, ack.actor) == ("L2", "slack:U0SOMEBODY")
@@ -162,6 +162,21 @@ async def test_a_replayed_request_has_no_effect() -> None:
     codes = [(await desk.ask("POST", "/v1/slack/actions", content=body, headers=headers)).status_code for _ in range(3)]
     assert codes == [200, 401, 401]
     assert desk.kinds().count("incident.acknowledged") == 1
+
+
+@pytest.mark.parametrize("level", ["L1", "notice"])
+async def test_a_click_that_is_replayed_after_a_restart_has_no_effect_and_a_new_one_has(level: str) -> None:
+    desk = front()
+    body = click(Acknowledge(INCIDENT, level))
+    headers = signed(desk, body)
+    assert (await desk.ask("POST", "/v1/slack/actions", content=body, headers=headers)).status_code == 200
+    desk.anew()
+    assert (await desk.ask("POST", "/v1/slack/actions", content=body, headers=headers)).status_code == 401
+    assert len(desk.kinds()) == 4
+    assert headers["X-Slack-Signature"] not in str(desk.record.events[-1].data)
+    desk.clock.advance(1)
+    assert (await press(desk, body)).status_code == 200, "pressed again"
+    assert len(desk.kinds()) == 5
 
 
 async def test_what_is_not_signed_as_slack_signs_has_no_effect() -> None:

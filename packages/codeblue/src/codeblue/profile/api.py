@@ -105,7 +105,15 @@ class Api(Section):
         "6h",
         ge=60,
         le=7 * 86400,
-        description="How long an alert counts as firing when nobody says that it is resolved (1m to 7d).",
+        description="How long an alert counts as firing when nothing more is heard of it (1m to 7d); longer than the "
+        "sender's repeat_interval.",
+    )
+    alert_lag: Seconds = duration(
+        "15m",
+        ge=0,
+        le=86400,
+        description="How long an alert may fire on after its incident is over before it counts as a new one (0s to "
+        "1d).",
     )
 
 

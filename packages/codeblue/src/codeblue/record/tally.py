@@ -85,6 +85,8 @@ class Tally:
                 self.alerts["truncated"] += 1
 
     def _alert(self, identity: Identity, what: str) -> None:
+        if what == "received" and identity in self.alerts_open:
+            return  # it still fires
         self.alerts[what] += 1
         if what == "received":
             self.alerts_open[identity] = None

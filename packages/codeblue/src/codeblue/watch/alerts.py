@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from codeblue.engine.runs import Runs
 from codeblue.model.health import Outcome
 from codeblue.model.verdict import Verdict
-from codeblue.record.alerts import ALERT_KINDS, AlertFold, AlertView, Truncation, breaches
+from codeblue.record.alerts import FOLDED_KINDS, AlertFold, AlertView, Truncation, breaches
+from codeblue.rules.alerts import concerns
 from codeblue.rules.decision import ALERT
 
 #: So many alerts are named in a verdict.
@@ -20,27 +20,26 @@ class Alerts:
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         api = runs.world.profile.api
-        self._fold = AlertFold(api.alert_expires) if api is not None else None
-        self._truncations: tuple[Truncation, ...] = ()
+        self._fold = AlertFold(api.alert_expires, lag_s=api.alert_lag) if api is not None else None
 
-    def judge(self, verdicts: Sequence[Verdict], closed: datetime | None) -> tuple[Verdict, ...]:
+    def judge(self, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
         """The verdicts with what the alerts say.
 
         Args:
-            verdicts: our own. An alert that names one of their triggers makes it a breach where it is none.
-            closed: when a person last closed an incident: what was sent before that is dealt with.
+            verdicts: our own. An alert about our service that names one of their triggers makes it a breach where it is
+                none; every other alert is for people.
         """
         if self._fold is None:
             return tuple(verdicts)
-        for event in self._runs.record.read(after=self._fold.seq, kinds=ALERT_KINDS):
+        for event in self._runs.record.read(after=self._fold.seq, kinds=FOLDED_KINDS):
             self._fold.add(event)
-        self._truncations += self._fold.take_truncations()
-        firing = [a for a in self._fold.firing(self._runs.world.clock.now()) if closed is None or a.received > closed]
-        left_out = [t for t in self._truncations if closed is None or t.at > closed]
-        named = breaches(firing)
+        now, profile = self._runs.world.clock.now(), self._runs.world.profile
+        firing, left_out = self._fold.firing(now), self._fold.truncated(now)
+        ours = {a.seq: a for a in firing if a.trigger and concerns(a, profile)}
+        named = breaches(ours.values())
         judged = [_raised(v, named.pop(v.rule)) if v.rule in named else v for v in verdicts]
         judged += [_raised(Verdict(rule, Outcome.UNKNOWN, ""), alert) for rule, alert in named.items()]
-        others = [a for a in firing if not a.trigger]
+        others = [a for a in firing if a.seq not in ours]
         if others or left_out:
             judged.append(Verdict(ALERT, Outcome.BREACH, _words(others, left_out)))
         return tuple(judged)
@@ -55,8 +54,14 @@ def _raised(verdict: Verdict, alert: AlertView) -> Verdict:
 
 
 def _words(alerts: Sequence[AlertView], left_out: Sequence[Truncation]) -> str:
-    names = list(dict.fromkeys(repr(a.name) for a in alerts))
+    names = list(dict.fromkeys(_name(a) for a in alerts))
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     said = [f"{len(alerts)} alerts fire: {', '.join(names[:NAMED])}{more}"] if alerts else []
-    said += [f"a message left {sum(t.left_out for t in left_out)} alerts out"] if left_out else []
+    count = sum(t.left_out for t in left_out)
+    said += [f"a message left {count} alerts out"] if count else []
+    said += ["a message was refused as too much"] if any(not t.left_out for t in left_out) else []
     return "; ".join(said)
+
+
+def _name(alert: AlertView) -> str:
+    return f"{alert.name!r} ({alert.trigger} of something else)" if alert.trigger else repr(alert.name)

@@ -34,10 +34,6 @@ class Incidents:
         """The open incident that the loop opened; there is at most one."""
         return next((i for i in self.all() if i.state == "open" and not i.declared), None)
 
-    def closed(self) -> datetime | None:
-        """When a person last closed one that the loop had opened, None without."""
-        return max((i.resolved for i in self.all() if i.resolved is not None and not i.declared), default=None)
-
     def frozen(self) -> bool:
         """Whether an open incident allows no change without an approval (R9)."""
         return freeze_of(self._runs.record.read(kinds=INCIDENT_KINDS)) is not None

@@ -135,7 +135,7 @@ class Watch:
             self.signals = (*signals, self.blindness.observe(look.sampling, self.world.clock.monotonic()))
         self.inhibitions.notice(look.seen)
         late = self.inhibitions.overdue()
-        return self.alerts.judge((health, *self.signals, *((late,) if late else ())), self.incidents.closed())
+        return self.alerts.judge((health, *self.signals, *((late,) if late else ())))
 
     async def _glance(self) -> None:
         """Measure for the curves while a procedure is under way, no more often than the signals are read."""

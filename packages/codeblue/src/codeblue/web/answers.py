@@ -44,6 +44,10 @@ class Problem(Exception):
         return JSONResponse({"message": self.message, "remedy": self.remedy}, self.status, self.headers)
 
 
+class TooMuch(Problem):
+    """An answer to what is too large, or too many at once."""
+
+
 def not_stored(error: CodeBlueError) -> Problem:
     """503 for what could not be recorded: senders try again."""
     return Problem(

@@ -1,25 +1,24 @@
 """Bounds against those who send too much, too often or too slowly."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from fastapi import Request
 
-from codeblue.web.answers import Problem
+from codeblue.web.answers import TooMuch
 
 #: Of a body that a known sender may send, and of one whose signature is still to be checked.
-ALERTS_BYTES, SIGNED_BYTES = 1024 * 1024, 256 * 1024
+ALERTS_BYTES, SIGNED_BYTES = 4 * 1024 * 1024, 256 * 1024
 
-#: So much more is read and dropped before the answer: a sender whose connection is closed while it still sends sees a
+#: So much is read and dropped before the answer: a sender whose connection is closed while it still sends sees a
 #: broken connection in place of the answer, and Alertmanager would try the same again and again.
-DRAINED_BYTES = 4 * 1024 * 1024
+DRAINED_BYTES = 8 * 1024 * 1024
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body. How long it may take is the business of the connection (`web.server`).
 
     Raises:
-        Problem: 413; no more than the limit is kept, whatever length was announced.
+        TooMuch: 413; no more than the limit is kept, whatever length was announced.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and (len(announced) > 12 or int(announced) > DRAINED_BYTES):
@@ -38,11 +37,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> Problem:
+def _too_large(limit: int) -> TooMuch:
     # whoever sends more than is drained talks to a closed connection
-    return Problem(
+    return TooMuch(
         413,
-        f"The request is larger than {limit // 1024} KiB. Nothing was recorded.",
+        f"The request is larger than {limit // 1024} KiB. Nothing of it was recorded.",
         "Send less at once; in Alertmanager, set max_alerts of the webhook to 1000 or fewer.",
         close=True,
     )
@@ -78,31 +77,3 @@ class Bucket:
     def wait_s(self) -> int:
         """Whole seconds until there is one again, at least 1."""
         return max(1, round((1 - self._left) * self._per_s / self._size + 0.5))
-
-
-class Lately:
-    """What was there already, for so long and so many at most.
-
-    Args:
-        keep_s: for how long it is remembered.
-        size: how many are remembered; of more the oldest are forgotten.
-        now: monotonic seconds.
-    """
-
-    def __init__(self, keep_s: float, size: int, now: Callable[[], float]) -> None:
-        self._keep_s, self._size, self._now = keep_s, size, now
-        self._at: OrderedDict[str, float] = OrderedDict()
-
-    def first(self, key: str) -> bool:
-        """Whether this is the first time; remembers it."""
-        now = self._now()
-        while self._at and (len(self._at) >= self._size or next(iter(self._at.values())) < now - self._keep_s):
-            self._at.popitem(last=False)
-        if key in self._at:
-            return False
-        self._at[key] = now
-        return True
-
-    def forget(self, key: str) -> None:
-        """It did not count after all: the next time is the first."""
-        self._at.pop(key, None)

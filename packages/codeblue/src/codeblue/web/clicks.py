@@ -4,14 +4,16 @@ Who pressed is known by the provider's signature alone. Nothing is sent back but
 the business of whoever reads the record.
 """
 
+import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from codeblue.model.event import Draft
+from codeblue.model.event import Draft, Event
 from codeblue.model.incident import Level
 from codeblue.model.reply import Acknowledge, Approve, read_button, read_incident_key
 from codeblue.model.secret import Secret
@@ -112,7 +114,8 @@ def slack_actions(desk: Desk, secret: Secret) -> APIRouter:
         actor = f"slack:{click.user.id}"
         match reply:
             case Acknowledge():
-                return await desk.with_record(lambda: acknowledge(desk, reply, actor), limit_s=CLICK_S)
+                click_id = _click_id(request)
+                return await desk.with_record(lambda: _acknowledge_once(desk, reply, actor, click_id), limit_s=CLICK_S)
             case Approve():
                 if click.user.id not in desk.api.slack_approvers:
                     raise Problem(
@@ -176,7 +179,7 @@ def acknowledge(desk: Desk, reply: Acknowledge, actor: str, *, event: str = "") 
     incident = fold_incidents(events).get(reply.incident)
     if incident is None:
         raise Problem(404, "There is no such incident.", "`codeblue incident list` shows them.")
-    if event and any(e.kind in (ACKNOWLEDGED, SEEN) and e.data.get("event") == event for e in events):
+    if event and _is_recorded(events, event):
         return Done(message="It is recorded already.")
     if incident.state == "resolved":
         raise Problem(409, "The incident is closed: nothing was recorded.", "Nobody is paged for it any more.")
@@ -186,6 +189,23 @@ def acknowledge(desk: Desk, reply: Acknowledge, actor: str, *, event: str = "") 
     kind = ACKNOWLEDGED if reply.level in Level.__members__ else SEEN
     desk.record.append(Draft(kind, actor, data, incident=reply.incident))
     return Done(message=f"Acknowledged {reply.incident}, {reply.level}.")
+
+
+def _acknowledge_once(desk: Desk, reply: Acknowledge, actor: str, click_id: str) -> Done:
+    """The same for a request that nobody sends twice. A restart forgets which were seen, the record does not."""
+    if _is_recorded(desk.record.read(incident=reply.incident, kinds=(ACKNOWLEDGED, SEEN)), click_id):
+        raise _not_signed(Signed.REPLAYED)
+    return acknowledge(desk, reply, actor, event=click_id)
+
+
+def _is_recorded(events: Iterable[Event], event: str) -> bool:
+    return any(e.kind in (ACKNOWLEDGED, SEEN) and e.data.get("event") == event for e in events)
+
+
+def _click_id(request: Request) -> str:
+    """What a click is known by in the record: its signature, which nobody can make another one of, as a digest."""
+    signature = request.headers["x-slack-signature"].strip()
+    return f"slack:{hashlib.sha256(signature.encode()).hexdigest()[:32]}"
 
 
 def approve(desk: Desk, reply: Approve, actor: str) -> Done:
