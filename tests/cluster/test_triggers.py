@@ -283,6 +283,4 @@ def test_observe_changes_nothing_and_says_what_it_would_do(ward):
         daemon.until("would roll back (mode observe)", after=said, timeout_s=30)
     assert case.changes(mark) == 0
     (incident,) = incidents(case)
-    assert (
-        "would have rolled back (mode observe): nothing was changed" in case.run("incident", "show", incident["id"]).out
-    )
+    assert "would have rolled back (mode observe), and does not" in case.run("incident", "show", incident["id"]).out

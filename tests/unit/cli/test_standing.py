@@ -125,7 +125,7 @@ def test_with_a_database_another_machine_may_execute_it(home: Home, postgres: Po
 @pytest.mark.parametrize(
     ("mode", "action", "decision", "follows"),
     [
-        ("observe", "rollback", "would have rolled back (mode observe): nothing was changed: R4", "A PERSON MUST ACT"),
+        ("observe", "rollback", "would have rolled back (mode observe), and does not: R4", "A PERSON MUST ACT"),
         ("act", "page_only", "no change: R4: 4 > 3; a person must decide", "A PERSON MUST ACT"),
         ("act", "rollback", "rollback: R4: 4 > 3 (mode act)", "nothing, until `codeblue serve` runs again"),
     ],

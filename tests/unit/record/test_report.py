@@ -172,7 +172,7 @@ def test_an_incident_that_is_not_there_is_a_key_error() -> None:
 @pytest.mark.parametrize(
     ("action", "mode", "said"),
     [
-        ("rollback", "observe", "would have rolled back (mode observe): nothing was changed: R4: 4 > 3"),
+        ("rollback", "observe", "would have rolled back (mode observe), and does not: R4: 4 > 3"),
         ("rollback", "ask", "rollback once a person approves (mode ask): R4: 4 > 3"),
         ("page_only", "act", "no change: R4: 4 > 3; a person must decide"),
     ],

@@ -95,19 +95,33 @@ def at(seconds: float) -> datetime:
     return AT + timedelta(seconds=seconds)
 
 
+def soaked(*looks: tuple[float, bool | None], release: str = "r1", soak: Soak | None = None) -> Soak:
+    """Looks at these seconds; two that are more than 25 s apart say nothing about the time between them."""
+    soak = soak or Soak()
+    for seconds, healthy in looks:
+        soak = soak.advance(release, healthy, at(seconds), gap_s=25)
+    return soak
+
+
 @pytest.mark.req("B2", "B5")
 def test_the_soak_grows_breaks_and_begins_anew() -> None:
-    soak = Soak().advance("r1", True, at(0))
-    assert soak.seconds(at(30)) == 30
-    assert soak.advance("r1", True, at(30)).seconds(at(60)) == 60
+    assert Soak().seconds == 0
+    assert soaked((0, True)).seconds == 0
+    assert soaked((0, True), (10, True), (30, True)).seconds == 30
     for break_ in (False, None):
-        broken = soak.advance("r1", break_, at(30))
-        assert broken.seconds(at(60)) == 0
-        assert broken.advance("r1", True, at(60)).seconds(at(70)) == 10
+        broken = soaked((0, True), (10, True), (20, break_))
+        assert broken.seconds == 0
+        assert soaked((30, True), (40, True), soak=broken).seconds == 10
 
 
 @pytest.mark.req("B2")
 def test_another_release_soaks_from_its_own_beginning() -> None:
-    soak = Soak().advance("r1", True, at(0)).advance("r2", True, at(50))
-    assert soak.seconds(at(60)) == 10
-    assert Soak().seconds(at(60)) == 0
+    soak = soaked((20, True), (30, True), release="r2", soak=soaked((0, True), (10, True)))
+    assert soak.seconds == 10
+
+
+@pytest.mark.req("B2", "B5")
+def test_time_in_which_nobody_looked_is_no_soak() -> None:
+    assert soaked((0, True), (25, True)).seconds == 25
+    assert soaked((0, True), (25.001, True)).seconds == 0
+    assert soaked((0, True), (3600, True), (3610, True)).seconds == 10

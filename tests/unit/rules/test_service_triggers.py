@@ -12,7 +12,7 @@ from codeblue.model.signal import Reading, Sampling
 from codeblue.model.verdict import Verdict
 from codeblue.profile.acting import Triggers
 from codeblue.rules.holding import Holding
-from codeblue.rules.service import ServiceTriggers, mode_of
+from codeblue.rules.service import ServiceTriggers, mode_of, observing
 
 OK, BREACH, UNKNOWN = Outcome.OK, Outcome.BREACH, Outcome.UNKNOWN
 #: An hour of good service before what a test is about.
@@ -374,18 +374,15 @@ def test_all_triggers_of_a_service_are_judged_together() -> None:
 
 
 @pytest.mark.req("R1a")
-def test_the_strongest_mode_of_the_triggers_that_fire_counts() -> None:
+def test_the_strongest_mode_of_the_triggers_that_speak_for_it_counts() -> None:
     modes = {"health": {"mode": "ask"}, "memory": {"mode": "act"}, "ai": {"mode": "observe"}}
     triggers = Triggers.model_validate(modes)
-    fires = {rule: Verdict(rule, BREACH, "") for rule in ("R4", "R5", "R7", "R8")}
     assert mode_of(triggers, []) == "observe"
-    assert mode_of(triggers, [fires["R8"]]) == "observe"
-    assert mode_of(triggers, [fires["R8"], fires["R4"], fires["R5"]]) == "ask"
-    assert mode_of(triggers, list(fires.values())) == "act"
-    assert (
-        mode_of(triggers, [Verdict("R7", OK, ""), Verdict("R4", UNKNOWN, ""), Verdict("other", BREACH, "")])
-        == "observe"
-    )
+    assert mode_of(triggers, ["R8"]) == "observe"
+    assert mode_of(triggers, ["R8", "R4", "R5"]) == "ask"
+    assert mode_of(triggers, ["R4", "R5", "R7", "R8"]) == "act"
+    assert mode_of(triggers, ["other"]) == "observe"
+    assert observing(triggers) == {"R5", "R6", "R8"}
 
 
 @pytest.mark.req("R6")

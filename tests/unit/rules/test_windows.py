@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.rules import reference
 
 from codeblue.model.signal import Reading, Sampling
-from codeblue.rules.windows import Lengths, Share, Track, Unseen, Windows, quantile
+from codeblue.rules.windows import PODS, Lengths, Share, Track, Unseen, Windows, dated, quantile
 
 LENGTHS = Lengths(errors_s=30, latency_s=120, ai_s=120, memory_s=30, after_oom_s=120)
 
@@ -145,6 +145,37 @@ def test_pods_that_went_are_forgotten() -> None:
     for n in range(1000):
         seen.add(Sampling(10.0 * n, (Reading(f"api-{n}", 10.0 * n, requests=1, errors=0),)))
     assert seen.pods <= 2 * 12 + 1
+
+
+@pytest.mark.req("B5", "R5")
+def test_a_reading_from_the_future_hides_none_of_those_after_it() -> None:
+    ahead = Reading("a", 7200.0, requests=1.0, errors=1.0)
+    seen = windows(pods(0, 0.0), pods(10, 10.0), pods(20, 20.0), pods(30, 30.0))
+    before = seen.errors()
+    seen = windows(pods(0, 0.0), Sampling(10, (*pods(10, 10.0).readings, ahead)), pods(20, 20.0), pods(30, 30.0))
+    assert seen.errors() == before
+    assert isinstance(before, Share)
+
+
+@pytest.mark.req("B5")
+def test_what_is_left_out_as_from_the_future_is_unknown_and_said() -> None:
+    sampling = Sampling(10.0, (Reading("a", 75.0), Reading("b", 75.001), Reading("c", nan)), {"x": "why"})
+    kept = dated(sampling)
+    assert [r.pod for r in kept.readings] == ["a"]
+    assert dict(kept.unknown)["pod/b"] == "a reading from 65 s in the future, which is left out"
+    assert set(kept.unknown) == {"x", "pod/b", "pod/c"}
+    assert dated(kept) is kept
+
+
+def test_pods_that_come_and_go_all_the_time_take_bounded_room() -> None:
+    seen = windows()
+    for look in range(4):
+        at_s = 10.0 * look
+        names = ("stays", *(f"{look}-{n}" for n in range(PODS - 1)))
+        seen.add(Sampling(at_s, tuple(Reading(name, at_s, requests=at_s, errors=at_s) for name in names)))
+    assert seen.pods == PODS
+    assert seen.unknown == (("pods", "more than 5000 of one service: those read last are kept"),)
+    assert seen.errors() == Share(30.0, 30.0), "the pod that stays"
 
 
 def histogram(at_s: float, **pods: tuple[tuple[float, float], ...]) -> Sampling:

@@ -13,6 +13,7 @@ from codeblue.engine.runs import make_plan
 from codeblue.model.errors import ExitCode, Unreachable
 from codeblue.model.health import Outcome, Probe
 from codeblue.model.release import Standing
+from codeblue.model.signal import Reading
 from codeblue.ports.platform import Place
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks.known_good import Request as KnownGoodRequest
@@ -99,6 +100,7 @@ async def test_a_healthy_service_passes_every_check(lab: Lab) -> None:
         "latency",
         "error-rate",
         "memory",
+        "signals",
         "stable",
     ]
     assert run.step("flags").why == "2 values as expected in 6 processes"
@@ -114,7 +116,8 @@ async def test_what_the_service_has_no_means_for_is_said() -> None:
     lab = Lab()
     plan = await make_plan("recovery", Request(), lab.world)
     left_out = [line for line in plan.lines if line.startswith("left out")]
-    assert len(left_out) == 4 + 3 + 1 + 1
+    assert len(left_out) == 4 + 3 + 1 + 1 + 1
+    assert "left out: triggers of the signals: the profile names no source of metrics" in plan.lines
     assert "left out: error rate: contract.metrics is not in the profile" in plan.lines
     assert [s.id for s in plan.steps] == ["pods", "health-api", "latency", "memory", "stable"]
 
@@ -266,6 +269,42 @@ async def test_metrics_that_come_late_are_waited_for(lab: Lab) -> None:
     assert (await lab.execute(run.id)).state is RunState.DONE
 
 
+def serving(failing: float, *, of: float = 10.0) -> Callable[[str, float], Reading]:
+    """Each pod answers ten requests a second, and so many of them with 500."""
+    return lambda pod, at_s: Reading(pod, 0.0, requests=of * at_s, errors=of * at_s * failing)
+
+
+@pytest.mark.req("R46", "R5")
+async def test_a_signal_over_the_limit_of_its_trigger_fails_it(lab: Lab) -> None:
+    """Every health endpoint is well, and what clients ask for fails."""
+    lab.signals.script = serving(0.06)
+    assert "R5: 54 of 900 requests failed within 30 s: 6 % > 5 %" in await failed_at(lab, "signals")
+    lab.signals.script = serving(0.05)
+    run = await verified(lab)
+    assert run.state is RunState.DONE, run.why
+    assert "R5: 45 of 900 requests failed within 30 s: 5 % ≤ 5 %" in run.step("signals").why
+
+
+@pytest.mark.req("R46", "B5")
+async def test_signals_that_cannot_be_read_verify_nothing_and_a_quiet_night_is_said(lab: Lab) -> None:
+    lab.signals.unknown = {"prometheus": "connection refused"}
+    assert "prometheus: connection refused" in await failed_at(lab, "signals")
+    lab.signals.unknown = {}
+    lab.signals.script = serving(1.0, of=0.1)
+    run = await verified(lab)
+    assert run.state is RunState.DONE
+    assert "R5 is unknown: 9 requests within 30 s < 20" in run.step("signals").why
+
+
+@pytest.mark.req("R46")
+async def test_failures_from_before_the_verification_are_waited_out(lab: Lab) -> None:
+    def script(pod: str, at_s: float) -> Reading:
+        return Reading(pod, 0.0, requests=10 * at_s, errors=10 * min(at_s, 25.0))
+
+    lab.signals.script = script
+    assert (await verified(lab)).state is RunState.DONE
+
+
 @pytest.mark.req("R39", "B5")
 async def test_what_cannot_be_asked_is_not_verified(lab: Lab) -> None:
     lab.prober.blind = True
@@ -356,6 +395,34 @@ async def test_a_release_that_fails_within_its_soak_is_not_marked(lab: Lab, seco
     assert (await lab.execute(run.id)).state is RunState.FAILED
     assert lab.cluster.marks == {}
     assert lab.cluster.accepted == []
+
+
+@pytest.mark.req("B2", "R5")
+async def test_a_release_whose_requests_fail_within_its_soak_is_not_marked(lab: Lab) -> None:
+    """Its health path answers all the time."""
+
+    def script(pod: str, at_s: float) -> Reading:
+        return Reading(pod, 0.0, requests=10 * at_s, errors=10 * max(0.0, at_s - 60.0))
+
+    lab.signals.script = script
+    run = await lab.perform("known_good", KnownGoodRequest())
+    assert run.state is RunState.FAILED
+    assert run.step("signals").state == "done"
+    assert "requests failed within 30 s: 100 % > 5 %" in run.step("stable").why
+    assert lab.cluster.marks == {}
+
+
+@pytest.mark.req("B2", "B5")
+async def test_time_in_which_our_own_process_stood_still_is_no_soak(lab: Lab) -> None:
+    plan = await make_plan("known_good", KnownGoodRequest(), lab.world)
+    run = lab.runs.request(plan, actor="watch", reason="r")
+    lab.later(70.0, lambda: lab.clock.advance(55.0))
+    done = await lab.execute(run.id)
+    assert done.state is RunState.DONE
+    step = done.step("stable")
+    assert step.started is not None
+    assert step.ended is not None
+    assert (step.ended - step.started).total_seconds() >= 55 + 60
 
 
 @pytest.mark.req("B2")

@@ -21,6 +21,7 @@ class Verdict:
         pods: of a breach that concerns single pods, which ones.
         near: pods that are over the limit too, not yet for long enough.
         of: how many pods were looked at, 0 where that does not matter.
+        alerted: a breach that only an alert of somebody else's monitoring says, and not what was seen from here.
         measured: the number that was compared with the limit, in the rule's own unit (a fraction, seconds); None where
             there is none.
     """
@@ -34,6 +35,7 @@ class Verdict:
     of: int = 0
     near: tuple[str, ...] = ()
     measured: float | None = None
+    alerted: bool = False
 
     @property
     def ok(self) -> bool:
@@ -83,11 +85,16 @@ _VERBS = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One thing that could be done, with what speaks for it and what against it."""
+    """One thing that could be done, with what speaks for it and what against it.
+
+    Attributes:
+        rules: of the verdicts that speak for it; how far it may go by itself is theirs to say (R1a).
+    """
 
     action: Action
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class Decision:
         verdicts: of all triggers.
         options: everything that was considered, the chosen one among it.
         pods: whom REPLACE_POD is about.
+        rules: of the verdicts that speak for the action.
         limits: how each limit of automatic rollbacks stood (R10), kept or not.
         releases: the releases that a rollback could go to, the chosen one first, each with the reason why (not).
         in_force: the release that was in force when this was decided; None where nobody looked.
@@ -119,6 +127,7 @@ class Decision:
     verdicts: tuple[Verdict, ...] = ()
     options: tuple[Option, ...] = ()
     pods: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
     in_force: InForce | None = None

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from codeblue.model.event import Event
+from codeblue.model.health import Outcome
 from codeblue.record.chain import plain
 from codeblue.record.fields import mapping, reading, text, time
 
@@ -120,6 +121,18 @@ def freeze_of(events: Iterable[Event]) -> IncidentView | None:
     return next((i for i in fold_incidents(events).values() if i.frozen and not i.over), None)
 
 
+def breached(incident: IncidentView, events: Iterable[Event]) -> frozenset[str]:
+    """The rules that fired while it was open, without those that only an alert said to fire. Raises Damaged."""
+    seen, alerted = set[str](), set[str]()
+    for event in events:
+        if event.kind == "incident.decided" and event.incident == incident.id:
+            with reading(event):
+                for verdict in event.data.get("verdicts", ()):
+                    if text(verdict, "outcome") == Outcome.BREACH:
+                        (alerted if verdict.get("alerted") else seen).add(text(verdict, "rule"))
+    return frozenset(seen | ({incident.trigger} - alerted))
+
+
 _DONE = {"rollback": "rolled back", "replace_pod": "replaced the pod", "disable_flags": "disabled the flags"}
 
 
@@ -142,7 +155,7 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
     if action == FREEZE:
         return f"freeze: {why}"
     if mode == "observe":
-        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed: {why}"
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe), and does not: {why}"
     if mode == "ask":
         return f"{words} once a person approves (mode ask): {why}"
     return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")

@@ -61,6 +61,7 @@ class Situation:
         past: automatic rollbacks, any order.
         changed: when the platform first saw the current revision, None where it does not say.
         provider: what is known of the provider of the model, asked for when AI calls fail; None where nobody can ask.
+        observing: the rules that may only say what would be done (mode observe): they hinder no other one.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -71,6 +72,7 @@ class Situation:
     at: datetime
     changed: datetime | None = None
     provider: Verdict | None = None
+    observing: frozenset[str] = frozenset()
 
 
 def decide(situation: Situation) -> Decision:
@@ -78,7 +80,8 @@ def decide(situation: Situation) -> Decision:
 
     Returns:
         NONE without a breach. Else the first of rollback, flags off and replacing a pod that something speaks for and
-        nothing against; PAGE_ONLY where there is none.
+        nothing against; one that only observing rules speak for comes after those that may be done. PAGE_ONLY where
+        there is none.
     """
     verdicts, at = situation.verdicts, situation.at
     breaches = [v for v in verdicts if v.outcome is Outcome.BREACH]
@@ -86,15 +89,20 @@ def decide(situation: Situation) -> Decision:
         unknown = [f"{v.rule}: {v.why}" for v in verdicts if v.outcome is Outcome.UNKNOWN]
         return Decision(Action.NONE, at, tuple(unknown) or ("no trigger fires",), verdicts=verdicts)
     options = tuple(o for o in (_rollback(situation), _flags(situation), _replace(situation)) if o is not None)
+    options = _allowed(options, situation.observing)
     chosen = next((o for o in options if not o.reasons_against), None)
     if chosen is None:
         against = tuple(dict.fromkeys(reason for o in options for reason in o.reasons_against))
-        only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches))
-        decision = Decision(Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only))
+        only = Option(Action.PAGE_ONLY, tuple(_told(v) for v in breaches), rules=_rules(breaches))
+        decision = Decision(
+            Action.PAGE_ONLY, at, only.reasons_for, against, verdicts, (*options, only), rules=only.rules
+        )
     else:
         few = dict.fromkeys(p for v in breaches if _few(v, situation.workload) for p in v.pods)
         pods = tuple(few) if chosen.action is Action.REPLACE_POD else ()
-        decision = Decision(chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods)
+        decision = Decision(
+            chosen.action, at, chosen.reasons_for, verdicts=verdicts, options=options, pods=pods, rules=chosen.rules
+        )
     current = situation.workload.template
     return replace(
         decision,
@@ -117,6 +125,24 @@ def decide_declared(trigger: str, at: datetime) -> Decision:
         return Decision(Action.PAGE_ONLY, at, reasons, options=(Option(Action.PAGE_ONLY, reasons),))
     reasons += ("until it is over every automatic change waits for an approval",)
     return Decision(Action.FREEZE, at, reasons, options=(Option(Action.FREEZE, reasons),))
+
+
+def _allowed(options: Sequence[Option], observing: frozenset[str]) -> tuple[Option, ...]:
+    """The options; while one that may be done stands against nothing, those that are only observed give way to it."""
+    free = [o for o in options if not o.reasons_against]
+    acting = [o for o in free if not observing.issuperset(o.rules)]
+    if not acting:
+        return tuple(options)
+    return tuple(
+        replace(o, reasons_against=(f"only observed (mode observe): {', '.join(o.rules)}",))
+        if o in free and o not in acting
+        else o
+        for o in options
+    )
+
+
+def _rules(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(v.rule for v in verdicts))
 
 
 def _few(verdict: Verdict, workload: Workload) -> bool:
@@ -159,7 +185,7 @@ def _rollback(situation: Situation) -> Option | None:
         *((_told(situation.provider),) if situation.provider and situation.provider.ok else ()),
         *((f"target: {situation.choice.because}",) if situation.choice.revision else ()),
     )
-    return Option(Action.ROLLBACK, reasons, against)
+    return Option(Action.ROLLBACK, reasons, against, _rules(about))
 
 
 def _flags(situation: Situation) -> Option | None:
@@ -172,7 +198,7 @@ def _flags(situation: Situation) -> Option | None:
     reasons = (_told(fired), *((_told(provider),) if provider and not provider.ok else ()))
     breaches = [v for v in situation.verdicts if v.outcome is Outcome.BREACH and not _few(v, situation.workload)]
     against = tuple(f"more than the AI fails: {_told(v)}" for v in breaches if v.rule not in {AI_FAILURES, *OURS})
-    return Option(Action.DISABLE_FLAGS, reasons, against)
+    return Option(Action.DISABLE_FLAGS, reasons, against, (AI_FAILURES,))
 
 
 def _replace(situation: Situation) -> Option | None:
@@ -185,7 +211,7 @@ def _replace(situation: Situation) -> Option | None:
     against = tuple(f"{pod} is gone already" for pod in gone)
     if any(p.release != workload.template.release for p in workload.live_pods):
         against += (f"the rollout of {workload.template.label} is not finished: it may be the release",)
-    return Option(Action.REPLACE_POD, tuple(_told(v) for v in about), against)
+    return Option(Action.REPLACE_POD, tuple(_told(v) for v in about), against, _rules(about))
 
 
 def _against_cause(situation: Situation) -> tuple[str, ...]:

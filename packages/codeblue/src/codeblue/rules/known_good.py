@@ -51,23 +51,26 @@ def choose(history: Sequence[Revision], marks: Mapping[str, Mark], current: Temp
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """How long a release has been seen healthy without a break."""
+    """How long a release has been seen healthy without a break: from its first healthy look to its last one."""
 
     release: str = ""
     since: datetime | None = None
+    seen: datetime | None = None
 
-    def advance(self, release: str, healthy: bool | None, at: datetime) -> "Soak":
+    def advance(self, release: str, healthy: bool | None, at: datetime, *, gap_s: float) -> "Soak":
         """The soak after one more observation.
 
         Args:
             healthy: False breaks it. None (unknown) breaks it as well: what was not seen was not healthy (B5).
+            gap_s: two looks further apart than this say nothing about the time between them: it begins anew.
         """
         if healthy is not True:
-            return Soak(release, None)
-        if release != self.release or self.since is None:
-            return Soak(release, at)
-        return self
+            return Soak(release)
+        if release != self.release or self.since is None or self.seen is None:
+            return Soak(release, at, at)
+        return Soak(release, self.since if (at - self.seen).total_seconds() <= gap_s else at, at)
 
-    def seconds(self, at: datetime) -> float:
+    @property
+    def seconds(self) -> float:
         """Length of the soak so far, 0 when it is broken."""
-        return (at - self.since).total_seconds() if self.since else 0.0
+        return (self.seen - self.since).total_seconds() if self.since and self.seen else 0.0

@@ -1,9 +1,9 @@
 """All triggers of one service: what was sampled in, one verdict of each out (R4 to R8)."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from codeblue.model.health import Outcome, Round
+from codeblue.model.health import Round
 from codeblue.model.signal import Sampling
 from codeblue.model.verdict import Verdict
 from codeblue.profile.acting import Triggers
@@ -93,8 +93,13 @@ SECTIONS = {"R4": "health", "R5": "errors", "R6": "latency", "R7": "memory", "R8
 _MODES: tuple[Mode, ...] = ("observe", "ask", "act")
 
 
-def mode_of(triggers: Triggers, verdicts: Sequence[Verdict]) -> Mode:
-    """The strongest mode of the triggers that fire (R1a); "observe" where none does."""
-    fires = [SECTIONS[v.rule] for v in verdicts if v.outcome is Outcome.BREACH and v.rule in SECTIONS]
-    modes: list[Mode] = [getattr(triggers, section).mode for section in fires]
+def mode_of(triggers: Triggers, rules: Iterable[str]) -> Mode:
+    """The strongest mode of these triggers (R1a), which are those that speak for what was decided: no other one can
+    lend it its own. "observe" where there is none."""
+    modes: list[Mode] = [getattr(triggers, SECTIONS[rule]).mode for rule in rules if rule in SECTIONS]
     return max(modes, key=_MODES.index, default="observe")
+
+
+def observing(triggers: Triggers) -> frozenset[str]:
+    """The rules that may only say what would be done."""
+    return frozenset(rule for rule in SECTIONS if mode_of(triggers, (rule,)) == "observe")

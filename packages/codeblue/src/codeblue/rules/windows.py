@@ -6,7 +6,7 @@ No I/O and no clock: the time is that of the sampling. Memory is bounded per pod
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import accumulate
 from math import inf, isfinite
@@ -17,6 +17,11 @@ from codeblue.model.signal import Reading, Sampling
 
 #: Times are compared to the millisecond, as Prometheus keeps them.
 HALF_A_MS: Final = 0.0005
+#: A reading may be so far ahead of the look that it belongs to: a look takes a minute at most, and clocks that are
+#: kept differ by less than the rest.
+AHEAD_S: Final = 65.0
+#: So many pods are kept of one service; those that were not read for longest go first.
+PODS: Final = 5000
 #: Readings that follow each other more closely than this part of the window are merged: counters lose nothing by it.
 _PARTS: Final = 240
 
@@ -164,6 +169,7 @@ class Windows:
     def add(self, sampling: Sampling) -> None:
         """Take a sampling in. One from before the last says that a clock was set back: then everything begins anew."""
         pods, lengths = self._pods, self._lengths
+        sampling = dated(sampling)
         if sampling.at_s < self.at_s - HALF_A_MS:
             pods.clear()
         self.at_s = sampling.at_s
@@ -177,6 +183,10 @@ class Windows:
         oldest_s = sampling.at_s - 2 * lengths.longest_s - HALF_A_MS  # its last window's beginning reaches back so far
         for name in [name for name, pod in pods.items() if pod.seen_s < oldest_s]:
             del pods[name]
+        if len(pods) > PODS:
+            for name in sorted(pods, key=lambda name: pods[name].seen_s)[: len(pods) - PODS]:
+                del pods[name]
+            self.unknown += (("pods", f"more than {PODS} of one service: those read last are kept"),)
 
     @property
     def pods(self) -> int:
@@ -228,6 +238,23 @@ class Windows:
             share = used / limit if used_s >= fresh_s and limit_s >= fresh_s and limit > 0 else None
             kills = pod.oom.increase(kills_from_s)
             yield PodMemory(name, share, None if kills is None else kills[0])
+
+
+def dated(sampling: Sampling) -> Sampling:
+    """The sampling without readings from the future: a clock that was ahead must not hide what is measured after it.
+
+    What is left out is unknown, by pod, and said.
+    """
+    ahead = [r for r in sampling.readings if not r.at_s <= sampling.at_s + AHEAD_S]
+    if not ahead:
+        return sampling
+    unknown = dict(sampling.unknown)
+    for reading in ahead:
+        late_s = reading.at_s - sampling.at_s
+        unknown.setdefault(f"pod/{reading.pod}", f"a reading from {late_s:.0f} s in the future, which is left out")
+    return replace(
+        sampling, readings=tuple(r for r in sampling.readings if r.at_s <= sampling.at_s + AHEAD_S), unknown=unknown
+    )
 
 
 def _take(pod: _Pod, reading: Reading, lengths: Lengths) -> None:

@@ -5,11 +5,14 @@ from typing import Any
 
 from codeblue.model.change import Change, Fence, Receipt
 from codeblue.model.errors import Refused
+from codeblue.model.health import Outcome
 from codeblue.model.release import Mark, Standing, Workload
+from codeblue.model.verdict import Verdict
 from codeblue.profile.model import Profile
 from codeblue.runbooks import recovery
 from codeblue.runbooks.quick_rollback import RestoreStrategy
 from codeblue.runbooks.rollout import Stable
+from codeblue.runbooks.service_checks import Signals
 from codeblue.runbooks.step import Ensure, Runbook, Step, World
 
 
@@ -27,7 +30,7 @@ class KnownGood(Runbook[recovery.Inputs]):
     safe_state = "The release keeps the standing that it had."
 
     def deadline_s(self, profile: Profile) -> float:
-        return 360.0 + profile.known_good.soak * 2
+        return 540.0 + profile.known_good.soak * 2
 
     async def resolve(self, world: World, request: Request) -> recovery.Inputs:
         return await recovery.Recovery().resolve(world, recovery.Request())
@@ -35,7 +38,7 @@ class KnownGood(Runbook[recovery.Inputs]):
     def steps(self, inputs: recovery.Inputs, world: World, run: str) -> list[Step]:
         checks = [s for s in recovery.Recovery().steps(inputs, world, run) if not isinstance(s, Stable)]
         soak_s = world.profile.known_good.soak
-        soak: list[Step] = [Stable(world, inputs.template, inputs.version, for_s=soak_s)] if soak_s else []
+        soak: list[Step] = [Soaking(world, inputs.template, inputs.version, for_s=soak_s)] if soak_s else []
         # a rollback that lost its rights on the way could not put the strategy back: who marks a release does
         return [RestoreStrategy(world), *checks, *soak, MarkKnownGood(world, inputs, run)]
 
@@ -44,6 +47,24 @@ class KnownGood(Runbook[recovery.Inputs]):
 
     def plan(self, inputs: recovery.Inputs) -> list[str]:
         return recovery.Recovery().plan(inputs)
+
+
+class Soaking(Stable):
+    """Healthy for the soak time, with no signal over the limit of its trigger: one that is begins the soak anew."""
+
+    def __init__(self, world: World, target: str, version: str, *, for_s: float) -> None:
+        super().__init__(world, target, version, for_s=for_s)
+        self._signals = Signals(world) if world.profile.signal_source != "none" else None
+        self._signal, self._next_s = Verdict(self.id, Outcome.OK, ""), 0.0
+
+    async def _look(self) -> Verdict:
+        verdict = await super()._look()
+        if not verdict.ok or self._signals is None:
+            return verdict
+        now_s = self._world.clock.monotonic()
+        if now_s >= self._next_s:
+            self._signal, self._next_s = await self._signals.look(), now_s + self._signals.every_s
+        return verdict if self._signal.ok else Verdict(self.id, Outcome.UNKNOWN, self._signal.why)
 
 
 class MarkKnownGood(Ensure[Workload]):

@@ -5,7 +5,7 @@ from typing import Any
 
 from codeblue.profile.model import Profile
 from codeblue.runbooks.rollout import Stable
-from codeblue.runbooks.service_checks import Command, Endpoint, ErrorRate, Flags, Latency, Memory, Pods
+from codeblue.runbooks.service_checks import Command, Endpoint, ErrorRate, Flags, Latency, Memory, Pods, Signals
 from codeblue.runbooks.step import Runbook, Step, World
 
 _COMMANDS = {
@@ -47,7 +47,7 @@ class Recovery(Runbook[Inputs]):
     safe_state = "Nothing was changed."
 
     def deadline_s(self, profile: Profile) -> float:
-        return 300.0 + profile.verify.stable_for
+        return 480.0 + profile.verify.stable_for
 
     async def resolve(self, world: World, request: Request) -> Inputs:
         seen = await world.platform.observe()
@@ -66,6 +66,8 @@ class Recovery(Runbook[Inputs]):
             )
         if usage is None:
             left_out.append("resource use: the platform offers no metrics")
+        if world.profile.signal_source == "none":
+            left_out.append("triggers of the signals: the profile names no source of metrics")
         if contract.metrics is None:
             left_out.append("error rate: contract.metrics is not in the profile")
         return Inputs(
@@ -95,6 +97,8 @@ class Recovery(Runbook[Inputs]):
             steps.append(ErrorRate(world, contract.metrics))
         if inputs.usage:
             steps.append(Memory(world))
+        if world.profile.signal_source != "none":
+            steps.append(Signals(world))
         if profile.verify.stable_for > 0:
             steps.append(Stable(world, inputs.template, inputs.version))
         return steps

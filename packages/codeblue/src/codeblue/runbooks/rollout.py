@@ -13,6 +13,8 @@ from codeblue.runbooks.step import Check, World
 OURSELVES = "codeblue"
 #: A target pod that restarted so often crash-loops; waiting on does not mend it.
 CRASH_LOOP_RESTARTS = 3
+#: So long a look may take beside its probes before it says nothing about the time that it took.
+LOOK_S = 20.0
 #: So long the controller must stick to having given up: after an outage of its API server it says so, and goes on.
 STALLED_S = 20.0
 
@@ -171,6 +173,7 @@ class Stable(Check):
     It passes when health, template and pods were seen good without a break for `for_s` (default: the profile's
     `stable_for`). A failure ends it; what could not be seen starts the window anew: unknown is not healthy (B5).
     So does a scaling in between (D8): pods that an autoscaler adds are not ready at once, and no failure for that.
+    And so do two looks that lie too far apart, because our own process stood still.
     """
 
     id = "stable"
@@ -182,7 +185,9 @@ class Stable(Check):
         self.every_s = min(2.0, verify.every, self._for_s / 3)
         self.title = f"Watch it stay healthy for {self._for_s:g} s"
         self.limit_s = self._for_s * 2 + 60.0
+        self._gap_s = 2 * self.every_s + world.profile.health.timeout + LOOK_S
         self._since: float | None = None
+        self._seen_s = 0.0
         self._restarts: dict[str, int] = {}
         self._desired: int | None = None
         self._scaling = False
@@ -196,9 +201,11 @@ class Stable(Check):
         if verdict.outcome is Outcome.UNKNOWN:
             self._since = None
             return Verdict("stable", Outcome.UNKNOWN, verdict.why)
-        if self._since is None:
-            self._since = clock.monotonic()
-        held_s = clock.monotonic() - self._since
+        now_s = clock.monotonic()
+        if self._since is None or now_s - self._seen_s > self._gap_s:
+            self._since = now_s
+        self._seen_s = now_s
+        held_s = now_s - self._since
         if held_s < self._for_s:
             return Verdict("stable", Outcome.UNKNOWN, f"healthy for {held_s:.0f} s of {self._for_s:g} s")
         return Verdict("stable", Outcome.OK, f"healthy for {held_s:.0f} s ≥ {self._for_s:g} s")

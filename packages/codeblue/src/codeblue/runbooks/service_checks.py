@@ -8,6 +8,9 @@ from codeblue.model.flag import off
 from codeblue.model.health import Outcome, Probe
 from codeblue.model.verdict import Verdict
 from codeblue.record.flags import FLAG_KINDS, prior_values
+from codeblue.rules.service import ServiceTriggers
+from codeblue.rules.wellness import proof_of, told
+from codeblue.rules.windows import dated
 from codeblue.runbooks.processes import census, judge
 from codeblue.runbooks.rollout import judge_rollout, judge_traffic
 from codeblue.runbooks.step import Check, World
@@ -155,6 +158,48 @@ class ErrorRate(Check):
                 return Verdict(self.id, Outcome.UNKNOWN, f"{place.name}: {probe.detail}")
             found[place.name] = count_requests(body.decode("utf-8", "replace"))
         return found or Verdict(self.id, Outcome.UNKNOWN, "there is no pod to ask")
+
+
+class Signals(Check):
+    """The profile's own triggers, judged over a window that begins now: not one of them may be over its limit (R5-R8).
+
+    One that has nothing to judge, as at night, says so and fails nothing. Where no pod's requests could be read, it is
+    unknown, and not healthy (B5).
+    """
+
+    id = "signals"
+
+    def __init__(self, world: World) -> None:
+        triggers = proof_of(world.profile.triggers)
+        self._world, self._measures = world, ServiceTriggers(triggers)
+        self._window_s = max(triggers.errors.window, triggers.latency.window, triggers.ai.window)
+        self.every_s = min(world.profile.signals.interval, self._window_s / 3)
+        self.limit_s = 3 * self._window_s
+        self.title = f"Watch the signals for {self._window_s:g} s: nothing over the limit of its trigger"
+        self._began_s: float | None = None
+
+    async def probe(self) -> Verdict:
+        now_s = self._world.clock.monotonic()
+        verdict = await self.look()
+        if self._began_s is None or verdict.outcome is Outcome.UNKNOWN:
+            self._began_s = now_s
+        elapsed_s = now_s - self._began_s
+        if verdict.ok and elapsed_s < self._window_s:
+            return Verdict(self.id, Outcome.UNKNOWN, f"watched for {elapsed_s:.0f} s of {self._window_s:g} s")
+        return verdict
+
+    async def look(self) -> Verdict:
+        """One look: what is over its limit, or cannot be seen, or else what there is to say."""
+        routing = await self._world.platform.routing()
+        sampling = dated(await self._world.signals.sample(routing.pods))
+        verdicts = self._measures.observe(None, sampling)
+        over = [v for v in verdicts if v.outcome is Outcome.BREACH]
+        if over:
+            return Verdict(self.id, Outcome.BREACH, told(over))
+        if sampling.unknown and all(r.requests is None for r in sampling.readings):
+            source, why = next(iter(sampling.unknown.items()))
+            return Verdict(self.id, Outcome.UNKNOWN, f"{source}: {why}")
+        return Verdict(self.id, Outcome.OK, told(verdicts))
 
 
 class Memory(Check):

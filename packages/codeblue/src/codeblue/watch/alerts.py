@@ -50,7 +50,7 @@ def _raised(verdict: Verdict, alert: AlertView) -> Verdict:
         return verdict
     ours = f"; seen from here: {verdict.outcome}, {verdict.why}" if verdict.why else ""
     why = f"alert {alert.name!r} fires since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC{ours}"
-    return replace(verdict, outcome=Outcome.BREACH, why=why)
+    return replace(verdict, outcome=Outcome.BREACH, why=why, alerted=True)
 
 
 def _words(alerts: Sequence[AlertView], left_out: Sequence[Truncation]) -> str:

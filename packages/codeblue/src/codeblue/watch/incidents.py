@@ -1,7 +1,8 @@
 """The incidents of one service as the loops see and write them: one place that knows which events that takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from codeblue.engine.runs import Runs
 from codeblue.model.event import Draft
@@ -10,7 +11,7 @@ from codeblue.model.ids import new_id
 from codeblue.model.incident import Severity
 from codeblue.model.verdict import Decision
 from codeblue.record.chain import plain
-from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, fold_incidents, freeze_of
+from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, breached, fold_incidents, freeze_of
 from codeblue.record.pages import anchor_data
 from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
 from codeblue.rules.decision import PastRollback
@@ -49,8 +50,12 @@ class Incidents:
 
     def decide(self, incident: IncidentView, decision: Decision, mode: str) -> None:
         """Record a decision, unless it is the one that stands already."""
-        if incident.decision is None or incident.decision["action"] != decision.action.value:
+        if incident.decision is None or is_news(incident.decision, decision, mode):
             self.note(incident.id, "incident.decided", **plain(decision), sentence=decision.sentence, mode=mode)
+
+    def triggers_of(self, incident: IncidentView) -> frozenset[str]:
+        """The rules that fired while it was open, as seen from here: what only an alert said is over with it."""
+        return breached(incident, self._runs.record.read(kinds=("incident.decided",), incident=incident.id))
 
     def note(self, incident: str, kind: str, **data: object) -> None:
         """Append an event of an incident."""
@@ -74,3 +79,27 @@ class Incidents:
             for r in runs
             if r.runbook == "quick_rollback" and r.actor == ACTOR and r.started and r.ended
         ]
+
+
+def is_news(standing: Mapping[str, Any], decision: Decision, mode: str) -> bool:
+    """Whether a decision says more than the one that stands: another action, mode, pod or kind of reason against it, or
+    a trigger that did not fire then.
+
+    Args:
+        standing: `IncidentView.decision`. Raises KeyError, TypeError where it does not say what it must.
+    """
+    new = plain({**plain(decision), "mode": mode})
+    same = all(_kind(standing, key) == _kind(new, key) for key in ("action", "mode", "pods", "reasons_against"))
+    return not same or not _fired(new) <= _fired(standing)
+
+
+def _kind(decision: Mapping[str, Any], key: str) -> object:
+    """What stands under a key, without the numbers: they change with every look."""
+    value = decision.get(key)
+    if not isinstance(value, list | tuple):
+        return value
+    return {item if key == "pods" else item.partition(":")[0] for item in value}
+
+
+def _fired(decision: Mapping[str, Any]) -> set[str]:
+    return {v["rule"] for v in decision.get("verdicts", ()) if v["outcome"] == Outcome.BREACH}

@@ -15,14 +15,17 @@ from codeblue.model.release import Mark, Standing, Workload
 from codeblue.model.signal import Sampling
 from codeblue.model.verdict import Action, Decision, Verdict
 from codeblue.ports.platform import Place
+from codeblue.profile.triggers import Mode
 from codeblue.record.chain import plain
 from codeblue.record.incidents import IncidentView
 from codeblue.record.runs import RunState, RunView
 from codeblue.rules.blindness import Blindness
 from codeblue.rules.decision import AI_FAILURES, OURS, Limits, Situation, decide
 from codeblue.rules.known_good import Soak, choose
-from codeblue.rules.service import ServiceTriggers, mode_of
+from codeblue.rules.service import ServiceTriggers, mode_of, observing
 from codeblue.rules.severity import severity_named, severity_of
+from codeblue.rules.wellness import LastKnown
+from codeblue.rules.windows import dated
 from codeblue.runbooks.flags import DisableRequest
 from codeblue.runbooks.quick_rollback import Request
 from codeblue.runbooks.replace_pod import Request as ReplaceRequest
@@ -33,6 +36,9 @@ from codeblue.watch.alerts import Alerts
 from codeblue.watch.gauge import Gauge
 from codeblue.watch.incidents import ACTOR, Incidents
 from codeblue.watch.inhibitions import Inhibitions
+
+#: What is asked for gives way to what is asked for because of more.
+_RANKS = {"replace_pod": 0, "flags_disable": 1, "quick_rollback": 2}
 
 
 class Acts(Protocol):
@@ -62,6 +68,7 @@ class Watch:
         signals: the verdicts over the signals, from the last time when these were read.
         sampled_s: when that was, monotonic.
         unseen: whether something could not be read then.
+        release: `Template.release` of the last look.
         glanced_s: when the signals were last read while a procedure was under way, monotonic.
     """
 
@@ -73,6 +80,7 @@ class Watch:
     signals: tuple[Verdict, ...] = ()
     sampled_s: float | None = None
     unseen: bool = False
+    release: str = ""
     glanced_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -83,6 +91,7 @@ class Watch:
         self.alerts = Alerts(self.runs)
         self.blindness = Blindness(self.world.profile.triggers.blind)
         self.triggers = ServiceTriggers(self.world.profile.triggers)
+        self.known = LastKnown()
 
     @property
     def world(self) -> World:
@@ -97,22 +106,25 @@ class Watch:
         under_way = [r for r in self.runs.unfinished() if r.state is not RunState.WAITING and self._waits_for(r)]
         if under_way:
             self.soak = Soak()
-            if any(r.state is RunState.RUNNING and self.runs.changes(r) for r in under_way):
+            changing = any(r.state is RunState.RUNNING and self.runs.changes(r) for r in under_way)
+            if changing:
                 self._forget()  # what a procedure does looks like an outage (R1b), and afterwards all begins anew
-            await self._glance()
+            await self._glance(changing=changing)
             return self._under_way(self.runs.get(under_way[0].id))
+        soak, self.soak = self.soak, Soak()  # a look that fails, however it does, breaks it
         try:
             look = await self._look()
         except Temporary as error:
-            self.soak = Soak()
             return f"unknown: {error.message}; nothing follows from that"
+        self.soak = soak
         self.gauge.add(look.round, look.sampling)
+        self.aftermath.look(look.round, look.sampling)
         verdicts = self._judge(look)
         self._remember(look, verdicts)
         self.judged(verdicts)
         marked = await self._mark(look)
         open_before = self.incidents.own()
-        after = await self.aftermath.follow(look.seen, self.soak.seconds(self._steady()))
+        after = await self.aftermath.follow(look.seen, self.soak.seconds, verdicts, seen_all=not self.unseen)
         if after:
             if open_before is not None and self.incidents.own() is None:
                 self._forget()  # it is over: what was counted for it must not open the next one
@@ -135,10 +147,18 @@ class Watch:
             self.signals = (*signals, self.blindness.observe(look.sampling, self.world.clock.monotonic()))
         self.inhibitions.notice(look.seen)
         late = self.inhibitions.overdue()
-        return self.alerts.judge((health, *self.signals, *((late,) if late else ())))
+        own = (health, *self.signals, *((late,) if late else ()))
+        if look.seen.template.release != self.release:
+            self.release, self.known = look.seen.template.release, LastKnown()
+        self.known.observe(own)
+        return self.alerts.judge(own)
 
-    async def _glance(self) -> None:
-        """Measure for the curves while a procedure is under way, no more often than the signals are read."""
+    async def _glance(self, *, changing: bool) -> None:
+        """Measure for the curves while a procedure is under way, no more often than the signals are read.
+
+        Args:
+            changing: what is measured now says nothing about what the procedure will leave behind.
+        """
         now_s = self.world.clock.monotonic()
         if self.glanced_s is not None and now_s - self.glanced_s < self.world.profile.signals.interval:
             return
@@ -146,6 +166,8 @@ class Watch:
         with suppress(Temporary):  # then there is a gap
             look = await self._look()
             self.gauge.add(look.round, look.sampling)
+            if not changing:
+                self.aftermath.look(look.round, look.sampling)
 
     async def _look(self) -> Look:
         health = self.world.profile.health
@@ -166,7 +188,7 @@ class Watch:
         if self.sampled_s is not None and now_s - self.sampled_s < self.world.profile.signals.interval - 0.5:
             return None
         self.sampled_s = now_s
-        return await self.world.signals.sample(pods)
+        return dated(await self.world.signals.sample(pods))
 
     def _remember(self, look: Look, verdicts: tuple[Verdict, ...]) -> None:
         """How long it has been well, and since when it has not."""
@@ -174,10 +196,13 @@ class Watch:
         fires = any(v.outcome is Outcome.BREACH for v in verdicts)
         if look.sampling is not None:
             self.unseen = bool(look.sampling.unknown)
-        quiet = all(p.outcome is Outcome.OK for p in probes) and not fires and not self.unseen
+        quiet = all(p.outcome is Outcome.OK for p in probes) and not fires and self.known.is_well() and not self.unseen
         template = look.seen.template
         healthy = quiet and judge_rollout(look.seen, template.exact).ok
-        self.soak = self.soak.advance(template.release, healthy, self._steady())
+        health = self.world.profile.health
+        probing_s = sum(min(p.latency_ms / 1000, health.timeout) for p in probes)
+        gap_s = 2 * health.interval + health.timeout + probing_s
+        self.soak = self.soak.advance(template.release, healthy, self._steady(), gap_s=gap_s)
         if look.round.outcome is Outcome.OK and not fires:
             self.first_bad = None
         elif self.first_bad is None and (look.round.outcome is Outcome.BREACH or fires):
@@ -185,12 +210,13 @@ class Watch:
 
     def _forget(self) -> None:
         self.soak, self.first_bad, self.signals, self.sampled_s = Soak(), None, (), None
+        self.known = LastKnown()
         self.triggers = ServiceTriggers(self.world.profile.triggers)
 
     async def _mark(self, look: Look) -> str:
-        """Known-good by soak (B2): every pod on the template and ready, every probe good, no trigger firing."""
+        """Known-good by soak (B2): every pod on the template and ready, every probe good, no trigger over its limit."""
         seen = look.seen
-        needed, have = self.world.profile.known_good.soak, self.soak.seconds(self._steady())
+        needed, have = self.world.profile.known_good.soak, self.soak.seconds
         if self.soak.since is None or have < needed or seen.standing(seen.template) is not Standing.UNPROVEN:
             return ""
         why = f"healthy for {have:.0f} s ≥ {needed:g} s"
@@ -230,6 +256,7 @@ class Watch:
                 at=self.world.clock.now(),
                 changed=next((r.created for r in history if r.current), None),
                 provider=await self._provider() if ai_fails else None,
+                observing=observing(triggers),
             )
         )
 
@@ -247,16 +274,14 @@ class Watch:
     async def _breach(self, decision: Decision) -> str:
         incident = self.incidents.own() or self._open(decision)
         self._worse(incident, decision)
-        last = next(reversed(self.incidents.runs_of(incident)), None)
-        if last is not None and last.state is RunState.WAITING:
-            return f"incident {incident.id}: {last.id} waits for an approval: `codeblue run approve {last.id}`"
-        if last is not None:
-            return f"incident {incident.id} is open, and {last.runbook} {last.id} {last.state}: a person has to decide"
-        mode = mode_of(self.world.profile.triggers, decision.verdicts)
+        mode = mode_of(self.world.profile.triggers, decision.rules)
         if mode == "act" and self.incidents.frozen():
             mode = "ask"
-        self.incidents.decide(incident, decision, mode)
         request = self._request(decision)
+        hindrance = self._hindrance(incident, request[0] if request else "", mode, decision)
+        if hindrance:
+            return hindrance
+        self.incidents.decide(incident, decision, mode)
         if request is None:
             by_hand = (
                 "" if decision.action is Action.PAGE_ONLY else "; this version has no procedure for it: do it by hand"
@@ -274,6 +299,26 @@ class Watch:
             how = f"approve with `codeblue run approve {run.id}`"
             return f"incident {incident.id}: asks to {decision.action.verb} (run {run.id}): {how}: {decision.sentence}"
         return f"incident {incident.id}: {decision.action.doing} ({run.id}): {decision.sentence}"
+
+    def _hindrance(self, incident: IncidentView, runbook: str, mode: Mode, decision: Decision) -> str:
+        """Which run of the incident comes first, as a sentence; "" where none does.
+
+        One that began is people's business from then on: nothing is tried twice. One that only asked has changed
+        nothing: it stands against asking again for the same, and where a person said no against doing the same, but it
+        gives way to what may be done by itself, and to a rollback.
+        """
+        for run in reversed(self.incidents.runs_of(incident)):
+            if run.state is RunState.WAITING:
+                if not run.aborted_by and (run.approved_by or not _gives_way(run, runbook, mode)):
+                    return f"incident {incident.id}: {run.id} waits for an approval: `codeblue run approve {run.id}`"
+                if not run.aborted_by:
+                    data = {"why": f"gives way to {runbook} ({', '.join(decision.rules)}, mode {mode})"}
+                    self.runs.record.append(Draft("run.abort_requested", ACTOR, data, run=run.id, incident=incident.id))
+                return f"incident {incident.id}: {run.id} is withdrawn before it began: {decision.sentence}"
+            refused = run.runbook == runbook and run.aborted_by != ACTOR and (bool(run.aborted_by) or mode != "act")
+            if run.started is not None or refused:
+                return f"incident {incident.id} is open, and {run.runbook} {run.id} {run.state}: a person has to decide"
+        return ""
 
     def _request(self, decision: Decision) -> tuple[str, object] | None:
         """The procedure that does what was decided, and what it is asked for; None where there is none (yet)."""
@@ -316,6 +361,11 @@ class Watch:
     def _steady(self) -> datetime:
         """A time that only differences are taken of: a clock that is set right must not lengthen a soak."""
         return datetime.fromtimestamp(self.world.clock.monotonic(), UTC)
+
+
+def _gives_way(asking: RunView, runbook: str, mode: Mode) -> bool:
+    """Whether a run that waits for an approval is withdrawn for another procedure."""
+    return bool(runbook) and (mode == "act" or (mode == "ask" and _RANKS[runbook] > _RANKS.get(asking.runbook, 0)))
 
 
 def _readiness(seen: Workload) -> Probe:
