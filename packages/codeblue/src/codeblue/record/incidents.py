@@ -42,6 +42,7 @@ class IncidentView:
         acknowledged, acknowledged_by: the latest acknowledgement, whether it still counts or not (`record.pages`).
         escalated: the levels that were called by hand.
         frozen: every change needs an approval while it is open, whatever else is decided later (R9).
+        drill: whoever declared it said that it is one: people are paged, nothing is frozen, the public is not told.
     """
 
     id: str
@@ -67,6 +68,7 @@ class IncidentView:
     acknowledged_by: str = ""
     escalated: tuple[str, ...] = ()
     frozen: bool = False
+    drill: bool = False
 
     @property
     def over(self) -> bool:
@@ -100,8 +102,9 @@ def advance_incident(incident: IncidentView | None, event: Event) -> IncidentVie
 
 
 def open_incident(events: Iterable[Event]) -> IncidentView | None:
-    """The incident that is not over yet; there is at most one per service. Raises as `fold_incidents`."""
-    return next((i for i in fold_incidents(events).values() if i.state == "open"), None)
+    """The first incident that is not over yet, and is no drill: what is really done belongs to none. Raises as
+    `fold_incidents`."""
+    return next((i for i in fold_incidents(events).values() if i.state == "open" and not i.drill), None)
 
 
 def freeze_of(events: Iterable[Event]) -> IncidentView | None:
@@ -172,6 +175,7 @@ def _opened(event: Event) -> IncidentView:
         opened=event.at,
         began=time(d, "began"),
         impact=text(d, "impact") if "impact" in d else "",
+        drill=d.get("drill") is True,
     )
 
 
