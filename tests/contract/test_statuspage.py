@@ -69,9 +69,9 @@ class TestStatuspage(StatusPageContract):
 
     @pytest.fixture
     def messages(self, server: emulated.Statuspage) -> Messages:
-        def found() -> list[tuple[str, str, bool]]:
+        def found() -> list[tuple[str, str]]:
             every = [u for i in reversed(server.incidents) for u in reversed(i["incident_updates"])]
-            return [(u["status"], u["body"], u["deliver_notifications"]) for u in every]
+            return [(u["status"], u["body"]) for u in every]
 
         return found
 
@@ -105,20 +105,20 @@ class TestInMemory(StatusPageContract):
 
     @pytest.fixture
     def messages(self, memory: MemoryPage) -> Messages:
-        return lambda: [(s.value, t, n) for (_, s, n), t in zip(memory.told, memory.texts, strict=True)]
+        return lambda: [(s.value, t) for (_, s), t in zip(memory.told, memory.texts, strict=True)]
 
 
 @pytest.mark.req("R22")
 async def test_the_entry_has_the_document_s_name_and_says_what_is_affected(
     server: emulated.Statuspage, page: Statuspage
 ) -> None:
-    entry = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+    entry = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
     [shown] = server.incidents
     assert shown["name"] == NAME
     assert shown["metadata"] == {"codeblue": {"incident": INCIDENT, "service": "api"}}
     assert [(c["id"], c["status"]) for c in shown["components"]] == [("c1", "degraded_performance")]
     assert entry.url == shown["shortlink"]
-    await page.update(entry, Posted.RESOLVED, "It is over.", notify=True)
+    await page.update(entry, Posted.RESOLVED, "It is over.")
     assert [(c["id"], c["status"]) for c in shown["components"]] == [("c1", "operational")]
     assert server.mails == [(entry.id, "investigating"), (entry.id, "resolved")]
 
@@ -133,7 +133,7 @@ async def test_what_the_page_does_not_take_is_an_error_with_a_remedy(
     server: emulated.Statuspage, change: dict[str, object], error: type[CodeBlueError]
 ) -> None:
     with pytest.raises(error) as refused:
-        await adapter(server, **change).post(INCIDENT, Posted.INVESTIGATING, "x", notify=True)
+        await adapter(server, **change).post(INCIDENT, Posted.INVESTIGATING, "x")
     assert refused.value.remedy
     assert server.incidents == []
 
@@ -173,14 +173,14 @@ async def test_whatever_comes_back_the_entry_is_found_and_is_one(
     server: emulated.Statuspage, page: Statuspage, how: Fail, what: str
 ) -> None:
     if what == "update":
-        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "x", notify=True)
+        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "x")
         server.fails(how, times=1)
         with pytest.raises(Unreachable):
-            await page.update(entry, Posted.MONITORING, "x", notify=True)
+            await page.update(entry, Posted.MONITORING, "x")
     else:
         server.fails(how, times=1)
         with pytest.raises(Unreachable):
-            await page.post(INCIDENT, Posted.MONITORING, "x", notify=True)
+            await page.post(INCIDENT, Posted.MONITORING, "x")
     found = await adapter(server).find(INCIDENT)
     assert found is not None
     assert found.status is Posted.MONITORING
@@ -258,7 +258,7 @@ async def test_an_id_that_is_none_never_becomes_part_of_an_address(
     server: emulated.Statuspage, page: Statuspage
 ) -> None:
     with pytest.raises(Refused):
-        await page.update(Entry("../../x", INCIDENT, Posted.INVESTIGATING), Posted.RESOLVED, "x", notify=True)
+        await page.update(Entry("../../x", INCIDENT, Posted.INVESTIGATING), Posted.RESOLVED, "x")
     assert server.log == []
 
 
@@ -272,7 +272,7 @@ async def test_nothing_shows_the_key(
     elif how is not None:
         server.fails(how)
     try:
-        await page.post(INCIDENT, Posted.INVESTIGATING, "x", notify=True)
+        await page.post(INCIDENT, Posted.INVESTIGATING, "x")
     except CodeBlueError as error:
         assert CANARY not in f"{error!r} {error.remedy} {error.__cause__!r} {error.__context__!r}"
         logging.getLogger("codeblue.test").exception("not posted", exc_info=error)

@@ -135,7 +135,7 @@ def test_a_foreign_client_sees_the_refusals(server: Statuspage, client: Calls) -
 
 async def test_what_we_posted_a_foreign_client_reads_and_the_other_way_round(server: Statuspage, client: Calls) -> None:
     ours = Adapter(PAGE, Secret(KEY), title="Degradation", service="api", components=("c1",), base=server.api)
-    entry = await ours.post(INCIDENT, Posted.INVESTIGATING, "We look.", notify=True)
+    entry = await ours.post(INCIDENT, Posted.INVESTIGATING, "We look.")
     [read] = client(("get_pages_page_id_incidents_incident_id", {"page_id": PAGE, "incident_id": entry.id}))
     assert read["body"]["metadata"]["codeblue"]["incident"] == INCIDENT
     assert read["body"]["components"][0]["status"] == "degraded_performance"

@@ -99,6 +99,26 @@ def test_a_reason_and_a_known_trigger_are_mandatory(paging: Home, argv: tuple[st
     assert inbox(paging) == []
 
 
+@pytest.mark.req("R9", "R22")
+def test_a_drill_pages_as_if_it_were_true_and_freezes_nothing(paging: Home) -> None:
+    planned = paging.run("incident", "declare", "--trigger", "patient-safety", "--reason", "x", "--drill", "--plan")
+    assert "SEV1, a DRILL (patient-safety, impact degraded) would be opened; automatic changes go on" in planned.out
+    document = declared(paging, "patient-safety", "--drill")
+    assert (document["drill"], document["freeze"], document["not_reached"]) == (True, False, [])
+    assert inbox(paging) == [("L1", "on_call"), ("L4", "ceo"), ("L4", "cmo"), ("notice", "clinical_lead")]
+    assert all(p["summary"].startswith("DRILL SEV1 api") for p in read_inbox(paging.path / "pages"))
+    record = paging.record()
+    assert freeze_of(record.read()) is None
+    [incident] = fold_incidents(record.read()).values()
+    assert incident.drill
+    assert open_incidents(record.read()) == [], "what is really done is no part of it"
+    shown = paging.run("incident", "show", incident.id).out.replace("\\", "")
+    assert "declared a DRILL: patient-safety: seen on the ward" in shown
+    assert "| Drill | yes: an exercise, nothing was wrong" in shown
+    assert "DRILL, patient-safety: seen on the ward" in paging.run("incident", "list").out
+    assert paging.run("explain", incident.id).code == 0
+
+
 @pytest.mark.req("R9")
 def test_a_plan_opens_nothing_and_pages_nobody(paging: Home) -> None:
     answer = paging.run("incident", "declare", "--trigger", "patient-safety", "--reason", "x", "--plan")

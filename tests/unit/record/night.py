@@ -82,7 +82,7 @@ class Night(Story):
         self.page("L1", "on_call", "slack", "unknown", self.other)
         who = {"level": "notice", "cycle": 0, "role": "clinical_lead"}
         self.add("page.unrouted", {**who, "why": "no channel has an address"}, incident=INCIDENT)
-        self.add("status_page.intended", {"status": "investigating", "notify": True}, incident=INCIDENT)
+        self.add("status_page.intended", {"status": "investigating"}, incident=INCIDENT)
         posted = {"id": "p31zj", "status": "investigating", "url": "https://status.example.org/p31zj"}
         self.add("status_page.posted", posted, incident=INCIDENT)
         self.add("incident.acknowledged", {"level": "L1"}, incident=INCIDENT, actor=ADA)

@@ -83,6 +83,14 @@ def test_a_declared_incident_says_what_to_do_by_hand() -> None:
     assert step == f"codeblue incident ack {INCIDENT}, then isolate the service and keep the evidence by hand"
 
 
+@pytest.mark.req("R22")
+def test_a_drill_says_so_first_and_asks_for_no_change() -> None:
+    page = paged(opened(trigger="patient-safety", drill=True))
+    assert page.summary == "DRILL SEV1 api: patient safety concern; level L1, open for 0 min"
+    assert dict(page.details)["drill"] == "nothing is wrong with the service: change nothing"
+    assert page.next_step == f"codeblue incident ack {INCIDENT}, and change nothing: it is a drill"
+
+
 def test_decision_run_and_acknowledgement_are_told() -> None:
     made = opened()
     made.add("incident.decided", {"action": "rollback", "sentence": "rollback: R4"}, incident=INCIDENT)

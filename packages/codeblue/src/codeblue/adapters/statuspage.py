@@ -86,19 +86,19 @@ class Statuspage:
             delay_s=60.0,
         )
 
-    async def post(self, incident: str, status: Posted, text: str, *, notify: bool) -> Entry:
+    async def post(self, incident: str, status: Posted, text: str) -> Entry:
         """See `StatusPage.post`."""
-        body = self._body(status, text, notify)
+        body = self._body(status, text)
         body |= {"name": self._title, "metadata": {"codeblue": {"incident": incident, "service": self._service}}}
         if self._impact is not None:
             body["impact_override"] = self._impact
         return self._entry(await self._ask("POST", self._url, {"incident": body}), incident)
 
-    async def update(self, entry: Entry, status: Posted, text: str, *, notify: bool) -> Entry:
+    async def update(self, entry: Entry, status: Posted, text: str) -> Entry:
         """See `StatusPage.update`."""
         if not _ID.fullmatch(entry.id):
             raise Refused("The entry's id is none of the page's.")
-        body = {"incident": self._body(status, text, notify)}
+        body = {"incident": self._body(status, text)}
         return self._entry(await self._ask("PATCH", f"{self._url}/{entry.id}", body), entry.incident)
 
     async def close(self) -> None:
@@ -108,8 +108,8 @@ class Statuspage:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._page})"
 
-    def _body(self, status: Posted, text: str, notify: bool) -> dict[str, Any]:
-        body: dict[str, Any] = {"status": status.value, "body": text, "deliver_notifications": notify}
+    def _body(self, status: Posted, text: str) -> dict[str, Any]:
+        body: dict[str, Any] = {"status": status.value, "body": text, "deliver_notifications": True}
         if self._components:
             state = "operational" if status is Posted.RESOLVED else self._affected
             body["components"] = dict.fromkeys(self._components, state)

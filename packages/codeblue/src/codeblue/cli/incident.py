@@ -32,6 +32,7 @@ def declare(
     trigger: Annotated[Trigger, Parameter(required=True)],
     reason: Annotated[str, Parameter(required=True)],
     impact: ImpactName | None = None,
+    drill: Annotated[bool, Parameter(negative="")] = False,
     plan: Plan = False,
     common: Common = _DEFAULT,
 ) -> int:
@@ -48,12 +49,15 @@ def declare(
         What you see, in one line; recorded with your name, and never sent. No patient data.
     impact
         What it does to those who use the service; default: what the trigger means by itself.
+    drill
+        It is an exercise: people are paged as if it were true, every page says DRILL, nothing is frozen, and the status
+        page is not touched.
     plan
         Say what would be opened and who would be paged, and stop.
     """
     from codeblue.cli.paging import declare as declared
 
-    return declared(common, trigger, reason, impact or "", plan=plan)
+    return declared(common, trigger, reason, impact or "", drill=drill, plan=plan)
 
 
 @app.command
@@ -134,7 +138,8 @@ def list_incidents(*, common: Common = _DEFAULT) -> int:
     found, paging = list(fold_incidents(events).values())[::-1], fold_pages(events)
     lines = []
     for i in found:
-        lines.append(f"{i.id}  {i.state:<9} {i.severity}  {i.opened:%Y-%m-%d %H:%M:%S}  {i.trigger}: {i.why}")
+        what = f"DRILL, {i.trigger}" if i.drill else i.trigger
+        lines.append(f"{i.id}  {i.state:<9} {i.severity}  {i.opened:%Y-%m-%d %H:%M:%S}  {what}: {i.why}")
         lines += [f"    {said}" for said in (short(paging.get(i.id)),) if said]
     listed = [{**plain(i), **paged(paging.get(i.id))} for i in found]
     document = {"schema": "codeblue/incidents/1", "record": sight.place, "incidents": listed}

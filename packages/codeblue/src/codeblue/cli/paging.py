@@ -33,7 +33,7 @@ OUTCOME_S = 60.0
 _POLL_S = 0.1
 
 
-def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: bool) -> int:
+def declare(common: Common, trigger: str, reason: str, impact: str, *, drill: bool, plan: bool) -> int:
     """Open an incident, have the people paged who are due, and say what became of it."""
     from codeblue.wiring import open_record, system_clock
 
@@ -41,11 +41,14 @@ def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: boo
     profile = common.load()
     manual, how_bad = MANUAL[trigger], impact_of(trigger, impact)
     severity = severity_of(profile.severity, trigger, how_bad)
-    freeze = "automatic changes wait for an approval while it is open" if manual.freeze else "automatic changes go on"
+    freezes = manual.freeze and not drill  # an exercise must not disarm what protects the service
+    freeze = "automatic changes wait for an approval while it is open" if freezes else "automatic changes go on"
+    kind = f"{severity.text}, a DRILL" if drill else severity.text
     who = _would_page(profile, trigger, severity.text)
     if plan:
-        lines = [f"{severity.text} ({trigger}, impact {how_bad.value}) would be opened; {freeze}. Nothing was changed."]
-        plans = {"trigger": trigger, "severity": severity.text, "impact": how_bad.value, "freeze": manual.freeze}
+        lines = [f"{kind} ({trigger}, impact {how_bad.value}) would be opened; {freeze}. Nothing was changed."]
+        plans = {"trigger": trigger, "severity": severity.text, "impact": how_bad.value, "freeze": freezes}
+        plans["drill"] = drill
         _show_plan(common, profile, lines, who, plans)
         return 0
     record, clock = open_record(profile), system_clock()
@@ -57,14 +60,18 @@ def declare(common: Common, trigger: str, reason: str, impact: str, *, plan: boo
         "began": now.isoformat(timespec="microseconds"),
         "impact": how_bad.value,
         "anchor": anchor_data(clock.anchor()),
+        **({"drill": True} if drill else {}),
     }
     record.append(Draft("incident.opened", actor_name(), opened, incident=id_))
-    decision = decide_declared(trigger, now)
-    decided = {**plain(decision), "sentence": decision.sentence}
-    record.append(Draft("incident.decided", actor_name(), decided, incident=id_))
-    said = [f"Opened {id_}, {severity.text}: {manual.means}; {freeze}.", f"Next: {manual.next_step}."]
+    if not drill:
+        decision = decide_declared(trigger, now)
+        decided = {**plain(decision), "sentence": decision.sentence}
+        record.append(Draft("incident.decided", actor_name(), decided, incident=id_))
+    step = "change nothing on the service" if drill else manual.next_step
+    said = [f"Opened {id_}, {kind}: {manual.means}; {freeze}.", f"Next: {step}."]
     said.append(f"`codeblue incident ack {id_}` says that somebody works on it.")
-    more = {"severity": severity.text, "trigger": trigger, "impact": how_bad.value, "freeze": manual.freeze}
+    more = {"severity": severity.text, "trigger": trigger, "impact": how_bad.value, "freeze": freezes}
+    more["drill"] = drill
     return _pages(common, profile, record, id_, who, ("codeblue/declared/1", more, said))
 
 

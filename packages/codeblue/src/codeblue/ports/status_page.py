@@ -40,15 +40,14 @@ class StatusPage(Protocol):
     async def find(self, incident: str) -> Entry | None:
         """The entry of our incident by its metadata, resolved or not; None where there certainly is none."""
 
-    async def post(self, incident: str, status: Posted, text: str, *, notify: bool) -> Entry:
+    async def post(self, incident: str, status: Posted, text: str) -> Entry:
         """A new entry. The page takes no idempotency key: call `find` before.
 
         Args:
             text: what the public reads; from the profile's wording, never free text (B9).
-            notify: whether subscribers get a message; drills never do.
         """
 
-    async def update(self, entry: Entry, status: Posted, text: str, *, notify: bool) -> Entry:
+    async def update(self, entry: Entry, status: Posted, text: str) -> Entry:
         """The same entry with another status."""
 
     async def close(self) -> None:

@@ -47,6 +47,7 @@ class IncidentView:
         escalated: the levels that were called by hand.
         in_force: the release that was in force when it was opened; None where whoever opened it did not look.
         frozen: every change needs an approval while it is open, whatever else is decided later (R9).
+        drill: whoever declared it said that it is one: people are paged, nothing is frozen, the public is not told.
     """
 
     id: str
@@ -73,6 +74,7 @@ class IncidentView:
     escalated: tuple[str, ...] = ()
     frozen: bool = False
     in_force: "InForce | None" = None
+    drill: bool = False
 
     @property
     def over(self) -> bool:
@@ -108,9 +110,9 @@ def advance_incident(incident: IncidentView | None, event: Event) -> IncidentVie
 def open_incidents(events: Iterable[Event]) -> list[IncidentView]:
     """Those that are not over yet, the newest first: one of the watch, and any that people declared.
 
-    Raises as `fold_incidents`.
+    No drills: what is really done belongs to none. Raises as `fold_incidents`.
     """
-    return [i for i in reversed(fold_incidents(events).values()) if i.state == "open"]
+    return [i for i in reversed(fold_incidents(events).values()) if i.state == "open" and not i.drill]
 
 
 def freeze_of(events: Iterable[Event]) -> IncidentView | None:
@@ -194,6 +196,7 @@ def _opened(event: Event) -> IncidentView:
         began=time(d, "began"),
         impact=text(d, "impact") if "impact" in d else "",
         in_force=_in_force(mapping(d, "in_force")) if d.get("in_force") is not None else None,
+        drill=d.get("drill") is True,
     )
 
 

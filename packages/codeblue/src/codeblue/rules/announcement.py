@@ -34,8 +34,8 @@ def desired(incident: IncidentView, runs: Iterable[RunView]) -> Posted:
 
 
 def is_public(incident: IncidentView, severities: Collection[str]) -> bool:
-    """Whether the public is told of it."""
-    return incident.severity in severities
+    """Whether the public is told of it: never of a drill."""
+    return incident.severity in severities and not incident.drill
 
 
 def further(one: Posted, other: Posted | None) -> bool:

@@ -76,6 +76,8 @@ def page_of(facts: PageFacts, call: Call, channel: str, head: str = "") -> Page:
 def _summary(facts: PageFacts, call: Call) -> str:
     incident = facts.incident
     severity = incident.severity if incident else ""
+    if incident is not None and incident.drill:
+        severity = f"DRILL {severity}"
     told = "for your information" if call.level == NOTICE else f"level {call.level}"
     again = f", page {call.cycle + 1}" if call.level != NOTICE and call.cycle else ""
     minutes = int(facts.elapsed_s // 60)
@@ -88,6 +90,8 @@ def _details(facts: PageFacts, call: Call) -> Iterator[tuple[str, str]]:
     yield "level", call.level
     if incident is None:
         return
+    if incident.drill:
+        yield "drill", "nothing is wrong with the service: change nothing"
     yield "severity", incident.severity
     yield "trigger", _means(incident)
     yield "opened", f"{incident.opened:%Y-%m-%d %H:%M:%S} UTC"
@@ -115,6 +119,8 @@ def _next_step(facts: PageFacts, call: Call) -> str:
         return f"codeblue run approve {paging.waiting[-1].run}"
     if call.level == NOTICE:
         return f"codeblue incident show {facts.id}"
+    if incident is not None and incident.drill:
+        return f"codeblue incident ack {facts.id}, and change nothing: it is a drill"
     manual = MANUAL.get(incident.trigger) if incident else None
     then = f", then {manual.next_step}" if manual else ""
     return f"codeblue incident ack {facts.id}{then}"

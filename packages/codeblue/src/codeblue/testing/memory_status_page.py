@@ -14,14 +14,14 @@ class MemoryPage:
         fails: raised by the next calls in this order; None lets one pass.
         cuts: how many of the next posts and updates are taken, with their answer lost.
         entries: by id.
-        told: (incident, status, notify) of every message that was taken.
+        told: (incident, status) of every message that was taken.
         asked: names of all calls.
     """
 
     fails: list[CodeBlueError | None] = field(default_factory=list)
     cuts: int = 0
     entries: dict[str, Entry] = field(default_factory=dict)
-    told: list[tuple[str, Posted, bool]] = field(default_factory=list)
+    told: list[tuple[str, Posted]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -37,16 +37,16 @@ class MemoryStatusPage:
         self._ask("find")
         return next((e for e in self.page.entries.values() if e.incident == incident), None)
 
-    async def post(self, incident: str, status: Posted, text: str, *, notify: bool) -> Entry:
+    async def post(self, incident: str, status: Posted, text: str) -> Entry:
         """See `StatusPage.post`."""
         self._ask("post")
         number = len(self.page.entries) + 1
-        return self._keep(Entry(f"e{number}", incident, status, f"https://status.hospital.org/e{number}"), text, notify)
+        return self._keep(Entry(f"e{number}", incident, status, f"https://status.hospital.org/e{number}"), text)
 
-    async def update(self, entry: Entry, status: Posted, text: str, *, notify: bool) -> Entry:
+    async def update(self, entry: Entry, status: Posted, text: str) -> Entry:
         """See `StatusPage.update`."""
         self._ask("update")
-        return self._keep(replace(self.page.entries[entry.id], status=status), text, notify)
+        return self._keep(replace(self.page.entries[entry.id], status=status), text)
 
     async def close(self) -> None:
         """See `StatusPage.close`."""
@@ -57,9 +57,9 @@ class MemoryStatusPage:
         if error is not None:
             raise error
 
-    def _keep(self, entry: Entry, text: str, notify: bool) -> Entry:
+    def _keep(self, entry: Entry, text: str) -> Entry:
         self.page.entries[entry.id] = entry
-        self.page.told.append((entry.incident, entry.status, notify))
+        self.page.told.append((entry.incident, entry.status))
         self.page.texts.append(text)
         if self.page.cuts:
             self.page.cuts -= 1

@@ -156,12 +156,11 @@ class Announcer:
     async def _attempt(
         self, id_: str, case: _Case, incident: IncidentView, view: AnnouncementView, wanted: Posted
     ) -> str:
-        drill = _is_drill(case)
         if view.intended is not wanted:
-            self._event(id_, INTENDED, status=wanted.value, notify=not drill)
+            self._event(id_, INTENDED, status=wanted.value)
             crashpoint("status_page.intended")
         try:
-            entry = await self._bring(incident.id, view, wanted, notify=not drill)
+            entry = await self._bring(incident.id, view, wanted)
         except Temporary as error:
             self._failures += 1
             wait_s = max(error.delay_s, min(FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10), LAST_WAIT_S))
@@ -181,10 +180,9 @@ class Announcer:
         crashpoint("status_page.recorded")
         if entry.status is Posted.RESOLVED:
             del self._cases[id_]
-        quiet = ", nobody is notified: a drill" if drill else ""
-        return f"{id_}: the public reads {entry.status.value} (entry {entry.id}{quiet})"
+        return f"{id_}: the public reads {entry.status.value} (entry {entry.id})"
 
-    async def _bring(self, id_: str, view: AnnouncementView, wanted: Posted, *, notify: bool) -> Entry:
+    async def _bring(self, id_: str, view: AnnouncementView, wanted: Posted) -> Entry:
         """Have the page show it, whatever it shows now.
 
         Raises:
@@ -198,8 +196,8 @@ class Announcer:
             raise _Gone
         await self._may()
         if found is None:
-            return await self._page.post(id_, wanted, text, notify=notify)
-        return await self._page.update(found, wanted, text, notify=notify)
+            return await self._page.post(id_, wanted, text)
+        return await self._page.update(found, wanted, text)
 
     def _text(self, status: Posted) -> str:
         wording = self._settings.wording
@@ -242,11 +240,6 @@ class Announcer:
 
     def _event(self, id_: str, kind: str, **data: object) -> None:
         self._record.append(Draft(kind, ACTOR, data, incident=id_))
-
-
-def _is_drill(case: _Case) -> bool:
-    """Whether whoever opened the incident said that it is a drill: then nobody is notified."""
-    return any(e.kind == "incident.opened" and e.data.get("drill") is True for e in case.events)
 
 
 def _late(id_: str, wanted: Posted, pause: _Pause) -> str:

@@ -181,7 +181,11 @@ def _summary(
     opened = (seen["incident.opened"],)
     at = f"On {incident.opened:%Y-%m-%d} at {incident.opened:%H:%M:%S} UTC"
     said = [Fact(f"{at} {brief(incident.trigger)} fired for {incident.service}: {brief(incident.why)}", opened)]
-    if incident.declared:
+    if incident.drill:
+        said = [
+            Fact(f"{at} {incident.actor} declared a DRILL: {brief(incident.trigger)}: {brief(incident.why)}", opened)
+        ]
+    elif incident.declared:
         said = [Fact(f"{at} {incident.actor} declared it: {brief(incident.trigger)}: {brief(incident.why)}", opened)]
     if release is None:
         said.append(Fact(f"Which release was in force at the detection is {NOT_RECORDED}", ()))
@@ -234,6 +238,7 @@ def _glance(
     ends = {"mitigated": mitigated, "resolved": seen.get("incident.resolved", 0)}
     detected = f"{moment(incident.opened)} ({span(incident.began, incident.opened)} later)"
     return (
+        *([("Drill", Fact("yes: an exercise, nothing was wrong", (opened,)))] if incident.drill else []),
         ("Service", Fact(incident.service, (opened,))),
         ("Severity", Fact(incident.severity, (seen.get("incident.severity", opened),))),
         ("State", Fact(incident.state, (ends.get(incident.state) or opened,))),

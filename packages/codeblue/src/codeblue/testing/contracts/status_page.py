@@ -29,8 +29,8 @@ class Way(StrEnum):
 
 
 Answer = Callable[[Way], None]
-#: (status, text, whether subscribers were told) of each message on the page, the oldest first.
-Messages = Callable[[], Sequence[tuple[str, str, bool]]]
+#: (status, text) of each message on the page, the oldest first.
+Messages = Callable[[], Sequence[tuple[str, str]]]
 
 
 class StatusPageContract:
@@ -67,40 +67,33 @@ class StatusPageContract:
     async def test_an_entry_lives_from_investigating_to_resolved(
         self, page: StatusPage, entries: Callable[[], int], messages: Messages
     ) -> None:
-        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert (entry.incident, entry.status) == (INCIDENT, Posted.INVESTIGATING)
         for status in (Posted.IDENTIFIED, Posted.MONITORING, Posted.RESOLVED):
-            updated = await page.update(entry, status, f"It is {status}.", notify=True)
+            updated = await page.update(entry, status, f"It is {status}.")
             assert (updated.id, updated.incident, updated.status) == (entry.id, INCIDENT, status)
         assert entries() == 1
-        assert [status for status, _, _ in messages()] == list(Posted)
+        assert [status for status, _ in messages()] == list(Posted)
         assert messages()[0][1] == "We look into it."
 
     @pytest.mark.defect("D33")
     async def test_an_entry_is_found_again_by_our_incident(self, page: StatusPage) -> None:
         assert await page.find(INCIDENT) is None
-        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert await page.find(INCIDENT) == entry
         assert await page.find(OTHER) is None
-        resolved = await page.update(entry, Posted.RESOLVED, "It is over.", notify=True)
+        resolved = await page.update(entry, Posted.RESOLVED, "It is over.")
         assert await page.find(INCIDENT) == resolved, "one that is over is found too"
 
     async def test_of_several_entries_the_right_one_is_found(self, page: StatusPage) -> None:
-        first = await page.post(OTHER, Posted.RESOLVED, "It is over.", notify=True)
-        second = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+        first = await page.post(OTHER, Posted.RESOLVED, "It is over.")
+        second = await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert await page.find(OTHER) == first
         assert await page.find(INCIDENT) == second
 
-    async def test_a_drill_tells_no_subscriber(self, page: StatusPage, messages: Messages) -> None:
-        entry = await page.post(INCIDENT, Posted.INVESTIGATING, "A drill.", notify=False)
-        await page.update(entry, Posted.RESOLVED, "A drill.", notify=False)
-        assert [told for _, _, told in messages()] == [False, False]
-        await page.post(OTHER, Posted.INVESTIGATING, "No drill.", notify=True)
-        assert messages()[-1][2] is True
-
     async def test_hostile_words_stay_words(self, page: StatusPage, messages: Messages) -> None:
         text = "<script>alert(1)</script> {{7*7}} $(id)"
-        await page.post(INCIDENT, Posted.INVESTIGATING, text, notify=True)
+        await page.post(INCIDENT, Posted.INVESTIGATING, text)
         assert messages()[0][1] == text
 
     @pytest.mark.defect("D33")
@@ -110,7 +103,7 @@ class StatusPageContract:
         self._needs(Way.CUT)
         answer(Way.CUT)
         with pytest.raises(Unreachable) as lost:
-            await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+            await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert lost.value.delay_s > 0
         answer(Way.ACCEPT)
         found = await page.find(INCIDENT)
@@ -123,18 +116,18 @@ class StatusPageContract:
         self, page: StatusPage, answer: Answer, entries: Callable[[], int], way: Way
     ) -> None:
         self._needs(way)
-        entry = await page.post(OTHER, Posted.INVESTIGATING, "We look into it.", notify=True)
+        entry = await page.post(OTHER, Posted.INVESTIGATING, "We look into it.")
         answer(way)
         with pytest.raises(Unreachable) as busy:
-            await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+            await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert busy.value.delay_s > 0
         with pytest.raises(Unreachable):
             await page.find(INCIDENT)
         with pytest.raises(Unreachable):
-            await page.update(entry, Posted.RESOLVED, "It is over.", notify=True)
+            await page.update(entry, Posted.RESOLVED, "It is over.")
         answer(Way.ACCEPT)
         assert await page.find(INCIDENT) is None
-        await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+        await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert entries() == 2
 
     @pytest.mark.defect("D33")
@@ -145,7 +138,7 @@ class StatusPageContract:
         self._needs(way)
         answer(way)
         with pytest.raises(error) as refused:
-            await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.", notify=True)
+            await page.post(INCIDENT, Posted.INVESTIGATING, "We look into it.")
         assert refused.value.remedy
         assert entries() == 0
 
