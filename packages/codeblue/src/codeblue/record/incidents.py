@@ -129,20 +129,30 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
     Raises:
         KeyError, TypeError: it does not say what it must.
     """
-    action, mode = text(decision, "action"), decision.get("mode")
+    action, head, mode = text(decision, "action"), decision_in_short(decision), decision.get("mode")
     words = action.replace("_", " ")
     why = text(decision, "sentence").removeprefix(f"{words}: ").removeprefix(f"{action}: ")
     if action == "page_only":
         return (
             f"no change: {why.removeprefix('no change: ').removesuffix('; a person must decide')}; a person must decide"
         )
+    acts = isinstance(mode, str) and mode not in ("observe", "ask") and action != FREEZE
+    return f"{head}: {why}" + (f" (mode {mode})" if acts else "")
+
+
+def decision_in_short(decision: Mapping[str, Any]) -> str:
+    """`decision_in_words` without the reasons and their arithmetic. Raises as that."""
+    action, mode = text(decision, "action"), decision.get("mode")
+    words = action.replace("_", " ")
+    if action == "page_only":
+        return "no change; a person must decide"
     if action == FREEZE:
-        return f"freeze: {why}"
+        return "freeze"
     if mode == "observe":
-        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed: {why}"
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed"
     if mode == "ask":
-        return f"{words} once a person approves (mode ask): {why}"
-    return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
+        return f"{words} once a person approves (mode ask)"
+    return words
 
 
 def _opened(event: Event) -> IncidentView:
