@@ -35,6 +35,18 @@ def test_unknown_is_a_gap_and_never_zero() -> None:
     }
 
 
+def test_health_is_kept_of_each_look_also_where_the_signals_are_read_less_often() -> None:
+    kept = Curves()
+    kept.add(10.0, Outcome.OK, 0.0, 0.5, 0.25)
+    kept.add_health(11.0, Outcome.BREACH)
+    kept.add_health(11.0, Outcome.OK)
+    kept.add_health(math.nan, Outcome.OK)
+    kept.add_health(12.0, Outcome.UNKNOWN)
+    found = recorded(kept, 10.0)
+    assert found["health"] == [[0.0, 1.0], [1.0, 0.0], [2.0, None]]
+    assert found["errors"] == [[0.0, 0.0]]
+
+
 @given(st.lists(st.tuples(st.floats(0.001, 1000), VALUES), min_size=1, max_size=600), st.integers(12, 240))
 @example([(1.0, None if n in (77, 78, 79, 300) else n % 7 / 7) for n in range(500)], 24)
 def test_thinned_points_were_all_measured_and_no_line_leads_across_an_unknown(

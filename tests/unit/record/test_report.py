@@ -50,9 +50,9 @@ def test_the_summary_says_in_a_few_sentences_what_happened_each_with_its_event()
     story.add("incident.resolved", {"reason": "the cause is known"}, incident=INCIDENT, actor="person:ada")
     lines = report(story)
     assert lines[SUMMARY] == (
-        "On 2026-01-05 at 03:00:01 UTC R4 fired for api: 4 > 3 [#1](#e1). "
+        "On 2026-01-05 at 03:00:01 UTC the health check of api failed several times in a row (R4) [#1](#e1). "
         "Which release was in force at the detection is not recorded. "
-        "Code Blue decided: rollback: R4 [#2](#e2). "
+        "Code Blue decided: rollback [#2](#e2). "
         "Quick rollback ended after 8.0 s as done [#12](#e12). "
         "At 03:00:13 UTC, 12 s after the detection, it was mitigated: healthy for 30 s [#13](#e13). "
         "person:ada closed the incident: the cause is known [#14](#e14)."
@@ -183,9 +183,10 @@ def test_a_decision_is_never_told_as_if_it_were_done(action: str, mode: str, sai
     data = {"action": action, "sentence": f"{action}: R4: 4 > 3", "mode": mode}
     story.add("incident.decided", data, incident=INCIDENT, actor="watch")
     lines = report(story)
-    assert f"Code Blue decided: {said} [#2](#e2)." in lines[SUMMARY]
+    short = said.replace(": R4: 4 > 3", "")
+    assert f"Code Blue decided: {short} [#2](#e2)." in lines[SUMMARY], "the arithmetic stands below"
     assert line(lines, "At 2026").startswith(f"At 2026-01-05 03:00:02 UTC: {said} [#2](#e2).")
-    assert f"decided: {said} |" in line(lines, "| 2026-01-05 03:00:02 |")
+    assert f"decided: {said} |" in line(lines, "| 2026-01-05 03:00:02.000 |")
     assert "page_only" not in "\n".join(lines)
     assert "page\\_only" not in "\n".join(lines)
 
@@ -232,3 +233,42 @@ def test_the_release_at_the_detection_is_the_one_that_was_seen_then_not_the_one_
     lines = report(unseen)
     assert line(lines, "| Release in force") == f"| Release in force at detection | {NOT_RECORDED} |"
     assert f"Which release was in force at the detection is {NOT_RECORDED}." in lines[SUMMARY]
+
+
+@pytest.mark.req("R47")
+@pytest.mark.parametrize(
+    ("trigger", "why", "said"),
+    [
+        (
+            "R4",
+            "4 consecutive failures > 3: status 503 (2 ms of 1000)",
+            "the health check of api failed 4 times in a row",
+        ),
+        ("R5", "9 of 40 requests failed within 5 s: 22.5 % > 5 %", "too many requests to api failed"),
+        ("R6", "p95 of 78 requests: 31 s > 30 s", "api answered too slowly"),
+        ("R7", "1 of 3 pods over 95 %", "the memory of api ran short"),
+        ("R8", "9 of 20 calls failed", "too many calls of the AI model by api failed"),
+    ],
+)
+def test_the_first_sentence_needs_no_knowledge_of_triggers(trigger: str, why: str, said: str) -> None:
+    story = Story()
+    story.opened(trigger=trigger, why=why)
+    lines = report(story)
+    assert lines[SUMMARY].startswith(f"On 2026-01-05 at 03:00:01 UTC {said} ({trigger}) [#1](#e1). ")
+    assert line(lines, "| Trigger").startswith(f"| Trigger | {trigger}: {why} ")
+
+
+def test_the_timeline_names_procedures_and_steps_as_people_know_them_and_tells_a_second_apart() -> None:
+    story = Story()
+    story.opened()
+    steps = [{"id": "preflight", "title": "Check that nothing changed", "limit_s": 10}]
+    story.requested(steps=steps)
+    story.run("run.started", deadline=START.isoformat())
+    story.run("step.ended", step="preflight", state="done", why="3 replicas", remedy="")
+    story.run("run.ended", state="done", why="every step is proven", remedy="", exit_code=0)
+    lines = [x for x in report(story) if x.startswith("| 2026-01-05 ")]
+    assert [x.split(" | ")[:2] for x in lines[2:5]] == [
+        ["| 2026-01-05 03:00:03.000", "quick rollback started"],
+        ["| 2026-01-05 03:00:04.000", "Check that nothing changed: done: 3 replicas"],
+        ["| 2026-01-05 03:00:05.000", "quick rollback done: every step is proven"],
+    ]

@@ -103,16 +103,28 @@ class Curves:
         p95_s: float | None = None,
         memory_ratio: float | None = None,
     ) -> None:
-        """One look at the signals. Not later than the one before, it is left out.
+        """One look at the health and the signals. Not later than the one before, it is left out.
 
         Args:
             error_ratio, p95_s, memory_ratio: None for unknown; what is no finite number is unknown as well.
         """
+        if self._later(at_s):
+            self._add(at_s, health, {Signal.ERRORS: error_ratio, Signal.P95: p95_s, Signal.MEMORY: memory_ratio})
+
+    def add_health(self, at_s: float, health: Outcome) -> None:
+        """One look at the health alone, between two looks at the signals. As `add`."""
+        if self._later(at_s):
+            self._add(at_s, health, {})
+
+    def _later(self, at_s: float) -> bool:
         if not at_s > self._last_s:
-            return
+            return False
         self._last_s = at_s
+        return True
+
+    def _add(self, at_s: float, health: Outcome, measured: Mapping[Signal, float | None]) -> None:
         passing = {Outcome.OK: 1.0, Outcome.BREACH: 0.0}.get(health)
-        for signal, value in zip(Signal, (passing, error_ratio, p95_s, memory_ratio), strict=True):
+        for signal, value in {Signal.HEALTH: passing, **measured}.items():
             points = self._points[signal]
             points.append((at_s, value if value is not None and 0 <= value <= LARGEST else None))
             if not self._holding:

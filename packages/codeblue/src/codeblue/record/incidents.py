@@ -147,40 +147,43 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
     Raises:
         KeyError, TypeError: it does not say what it must.
     """
-    action, mode = text(decision, "action"), decision.get("mode")
+    action, head, mode = text(decision, "action"), decision_in_short(decision), decision.get("mode")
     words = action.replace("_", " ")
     why = text(decision, "sentence").removeprefix(f"{words}: ").removeprefix(f"{action}: ")
     if action == "page_only":
         return (
             f"no change: {why.removeprefix('no change: ').removesuffix('; a person must decide')}; a person must decide"
         )
-    if action == FREEZE:
-        return f"freeze: {why}"
-    if mode == "observe":
-        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe), and does not: {why}"
-    if mode == "ask":
-        return f"{words} once a person approves (mode ask): {why}"
-    return f"{words}: {why}" + (f" (mode {mode})" if isinstance(mode, str) else "")
+    acts = isinstance(mode, str) and mode not in ("observe", "ask") and action != FREEZE
+    return f"{head}: {why}" + (f" (mode {mode})" if acts else "")
 
 
-def decision_in_brief(incident: IncidentView) -> str:
-    """As `decision_in_words`, without the sentence, which can have text of the service; "" where nothing was decided.
-
-    What was decided is no deed: a page says that nothing was begun as long as no run was.
-    """
-    action, mode = (incident.decision or {}).get("action"), (incident.decision or {}).get("mode")
-    if not isinstance(action, str):
-        return ""
+def decision_in_short(decision: Mapping[str, Any]) -> str:
+    """`decision_in_words` without the reasons and their arithmetic. Raises as that."""
+    action, mode = text(decision, "action"), decision.get("mode")
     words = action.replace("_", " ")
     if action == "page_only":
         return "no change; a person must decide"
     if action == FREEZE:
-        return "freeze: every change waits for an approval"
+        return "freeze"
     if mode == "observe":
-        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe): nothing was changed"
+        return f"would have {_DONE.get(action, f'done “{words}”')} (mode observe), and does not"
     if mode == "ask":
-        return f"{words} after a person's approval (mode ask)"
-    return words if incident.runs else f"{words}: not begun"
+        return f"{words} once a person approves (mode ask)"
+    return words
+
+
+def decision_in_brief(incident: IncidentView) -> str:
+    """What was decided, for a page: without the sentence, which can have text of the service; "" where nothing was.
+
+    What was decided is no deed: it is said that nothing was begun as long as no run was. Raises as `decision_in_short`.
+    """
+    if incident.decision is None or "action" not in incident.decision:
+        return ""
+    follows = incident.decision["action"] not in ("page_only", FREEZE)
+    waits = incident.decision.get("mode") in ("observe", "ask")
+    said = decision_in_short(incident.decision)
+    return f"{said}: not begun" if follows and not waits and not incident.runs else said
 
 
 def _opened(event: Event) -> IncidentView:

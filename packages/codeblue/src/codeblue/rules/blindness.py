@@ -8,6 +8,8 @@ from codeblue.model.verdict import Verdict
 
 #: The rule's id. A breach of it is about us: nothing that could be done to the service answers it.
 BLIND = "signals"
+#: What is said where all that is read is what the platform knows: else "ok" would stand beside R5 to R8 unknown.
+NO_METRICS = ", none of them of requests: R5, R6 and R8 need the service's metrics (contract.metrics)"
 
 
 @dataclass(slots=True)
@@ -34,7 +36,8 @@ class Blindness:
         counted = any(r.requests is not None for r in sampling.readings)
         if not away and (counted or not sampling.unknown):
             self._since_s = None
-            return Verdict(BLIND, Outcome.OK, f"{len(sampling.readings)} readings")
+            none = "" if counted or not sampling.readings else NO_METRICS
+            return Verdict(BLIND, Outcome.OK, f"{len(sampling.readings)} readings{none}")
         if self._since_s is None:
             self._since_s = at_s
         blind_s = at_s - self._since_s

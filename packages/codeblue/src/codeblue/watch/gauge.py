@@ -26,11 +26,12 @@ class Gauge:
         }
 
     def add(self, round_: Round, sampling: Sampling | None) -> None:
-        """One look. A look without the signals, because their time had not come, adds nothing."""
+        """One look; without the signals, because their time had not come, it adds the health alone."""
+        at_s = self._runs.world.clock.monotonic()
         if sampling is None:
+            self._curves.add_health(at_s, round_.outcome)
             return
         measured = {v.rule: v.measured for v in self._measures.observe(round_, sampling)}
-        at_s = self._runs.world.clock.monotonic()
         self._curves.add(at_s, round_.outcome, measured.get("R5"), measured.get("R6"), measured.get("R7"))
 
     def begin(self) -> None:

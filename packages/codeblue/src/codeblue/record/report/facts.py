@@ -14,12 +14,12 @@ from codeblue.record import curves
 from codeblue.record.explanation import Explained, explain
 from codeblue.record.fields import mapping, reading, text, time
 from codeblue.record.findings import Finding, about
-from codeblue.record.incidents import IncidentView, decision_in_words, fold_incidents
+from codeblue.record.incidents import IncidentView, decision_in_short, decision_in_words, fold_incidents
 from codeblue.record.report.fact import Fact
 from codeblue.record.report.people import Told, told
 from codeblue.record.report.runs import REPORT, RunFact, changes, own_runs, run_facts
-from codeblue.record.report.words import brief, describe, moment, span
-from codeblue.record.runs import RunState
+from codeblue.record.report.words import brief, describe, detected, moment, span
+from codeblue.record.runs import RunState, fold_runs
 
 NOT_RECORDED = "not recorded"
 
@@ -113,6 +113,7 @@ def gather(events: Sequence[Event], incident_id: str) -> ReportFacts:
     own = [e for e in events if e.incident == incident_id]
     views = own_runs(own, incident_id)
     runs = run_facts(own, views)
+    named = fold_runs(own)
     seen = {e.kind: e.seq for e in own}
     release = Fact(brief(incident.in_force.label), (seen["incident.opened"],)) if incident.in_force else None
     deployed = _deployed(own) if release is not None else None
@@ -127,7 +128,7 @@ def gather(events: Sequence[Event], incident_id: str) -> ReportFacts:
         summary=tuple(_summary(incident, runs, seen, release, deployed)),
         glance=_glance(incident, runs, seen, release, deployed),
         decisions=explain(own, incident_id),
-        timeline=tuple(Entry(e.seq, e.at, what, e.actor) for e in own if (what := describe(e))),
+        timeline=tuple(Entry(e.seq, e.at, what, e.actor) for e in own if (what := describe(e, named))),
         curves=_curves(own),
         told=told(own),
         runs=runs,
@@ -180,7 +181,7 @@ def _summary(
     """What a reader needs who reads nothing else: a few sentences without their full stops."""
     opened = (seen["incident.opened"],)
     at = f"On {incident.opened:%Y-%m-%d} at {incident.opened:%H:%M:%S} UTC"
-    said = [Fact(f"{at} {brief(incident.trigger)} fired for {incident.service}: {brief(incident.why)}", opened)]
+    said = [Fact(f"{at} {brief(detected(incident.trigger, incident.why, incident.service))}", opened)]
     if incident.drill:
         said = [
             Fact(f"{at} {incident.actor} declared a DRILL: {brief(incident.trigger)}: {brief(incident.why)}", opened)
@@ -196,7 +197,7 @@ def _summary(
         else:
             said.append(Fact(f"It was deployed on {deployed.text}", deployed.events))
     if incident.decision is not None:
-        decided = brief(decision_in_words(incident.decision))
+        decided = brief(decision_in_short(incident.decision))
         said.append(Fact(f"Code Blue decided: {decided}", (seen["incident.decided"],)))
     for run in runs:
         if run.by_person:

@@ -11,7 +11,7 @@ from codeblue.record.curves import Signal
 from codeblue.record.report.facts import NOT_RECORDED, ReportFacts
 from codeblue.record.report.readings import TITLES, after, reading_of
 from codeblue.record.report.svg import draw, numbered
-from codeblue.record.report.words import moment, shown, words
+from codeblue.record.report.words import moment, precise, shown, words
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,7 +30,14 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"shown": shown, "words": words, "moment": moment, "after": after, "clock": _clock}
+    environment.filters |= {
+        "shown": shown,
+        "words": words,
+        "moment": moment,
+        "after": after,
+        "clock": _clock,
+        "precise": precise,
+    }
     return environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text("utf-8"))
 
 

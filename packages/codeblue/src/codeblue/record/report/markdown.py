@@ -9,7 +9,7 @@ from codeblue.record.report.fact import Fact
 from codeblue.record.report.facts import NOT_RECORDED, ReportFacts
 from codeblue.record.report.people import Told
 from codeblue.record.report.readings import reading_of
-from codeblue.record.report.words import moment, shown, words
+from codeblue.record.report.words import moment, precise, shown, words
 
 TO_BE_FILLED = "_only a person knows; not recorded yet_"
 
@@ -35,10 +35,7 @@ def to_markdown(facts: ReportFacts) -> str:
         "",
         "| time (UTC) | what | by | event |",
         "|---|---|---|---|",
-        *(
-            f"| {e.at:%Y-%m-%d %H:%M:%S} | {_safe(e.what)} | {_safe(e.by)} |{_links((e.event,))} |"
-            for e in facts.timeline
-        ),
+        *(f"| {precise(e.at)} | {_safe(e.what)} | {_safe(e.by)} |{_links((e.event,))} |" for e in facts.timeline),
         "",
         "## Curves",
         "",

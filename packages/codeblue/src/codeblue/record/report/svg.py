@@ -75,7 +75,7 @@ def draw(view: CurvesView, signal: Signal) -> str:
     _moments(svg, view.markers, scale)
     a, e, d, f = scale.matrix
     plot = ET.SubElement(svg, "g", {"transform": f"matrix({a!r} 0 0 {d!r} {e!r} {f!r})"})
-    ET.SubElement(plot, "path", {"class": "curve", "d": path_of(points)})
+    ET.SubElement(plot, "path", {"class": "curve", "d": path_of(points, steps=signal is Signal.HEALTH)})
     if not any(value is not None for _, value in points):
         middle = {"x": _n((LEFT + WIDTH - RIGHT) / 2), "y": _n((TOP + HEIGHT - BOTTOM) / 2), "text-anchor": "middle"}
         _text(svg, "text", "unknown all the time" if points else "not recorded", **{"class": "nothing"}, **middle)
@@ -87,13 +87,18 @@ def numbered(markers: Sequence[Marker]) -> Iterator[tuple[int, Marker]]:
     return enumerate(markers, start=1)
 
 
-def path_of(points: Sequence[Point]) -> str:
-    """The path through the known points, in their own numbers: each stretch between two unknowns begins anew."""
+def path_of(points: Sequence[Point], *, steps: bool = False) -> str:
+    """The path through the known points, in their own numbers: each stretch between two unknowns begins anew.
+
+    Args:
+        steps: what was read holds until the next reading, as of something that is either so or so.
+    """
     parts = []
     for known, stretch in groupby(points, key=lambda point: point[1] is not None):
         if known:
-            at = [f"{json.dumps(at_s)},{json.dumps(value)}" for at_s, value in stretch]
-            parts.append(f"M{'L'.join(at)}" if len(at) > 1 else f"M{at[0]}h0")  # a point alone is a dot
+            first, *others = [(json.dumps(at_s), json.dumps(value)) for at_s, value in stretch]
+            line = [f"H{at_s}V{value}" if steps else f"L{at_s},{value}" for at_s, value in others]
+            parts.append(f"M{first[0]},{first[1]}{''.join(line) or 'h0'}")  # a point alone is a dot
     return "".join(parts)
 
 

@@ -10,25 +10,41 @@ from codeblue.record.fields import mapping, reading, text
 from codeblue.record.findings import about
 from codeblue.record.incidents import decision_in_words
 from codeblue.record.report.people import posted
+from codeblue.record.runs import RunView
 
 #: The requests that are timed go to the health path (R44): their p95 says nothing about the service's own (D50).
 _P95 = re.compile(r"\bp95 of (\d+) requests is\b")
+
+_FAILED = re.compile(r"(\d+) consecutive failures\b")
+_DETECTED = {
+    "R5": "too many requests to {} failed",
+    "R6": "{} answered too slowly",
+    "R7": "the memory of {} ran short",
+    "R8": "too many calls of the AI model by {} failed",
+    "signals": "the metrics of {} could not be read any more",
+}
 
 #: Characters of a text of others in the parts of a report that are read first; the timeline has all of it.
 BRIEF = 300
 
 
-def describe(event: Event) -> str:
-    """An event in one line for people; "" for one that only programs need. Raises Damaged."""
+def describe(event: Event, runs: Mapping[str, RunView] | None = None) -> str:
+    """An event in one line for people; "" for one that only programs need. Raises Damaged.
+
+    Args:
+        runs: those that the event may be of: it names the procedure and its steps as people know them.
+    """
     with reading(event):
         if event.kind == "incident.noted":
             finding = about(event)
             of = f" ({finding.heading.lower()})" if finding else ""
             return f"note{of}: {text(event.data, 'text')}"
-        return _described(event.kind, event.data)
+        run = (runs or {}).get(event.run)
+        return _described(event.kind, event.data, run)
 
 
-def _described(kind: str, d: Mapping[str, Any]) -> str:
+def _described(kind: str, d: Mapping[str, Any], run: RunView | None) -> str:
+    procedure = words(run.runbook) if run is not None else "run"
     match kind:
         case "incident.opened":
             return f"incident opened: {text(d, 'trigger')}: {text(d, 'why')}"
@@ -56,17 +72,17 @@ def _described(kind: str, d: Mapping[str, Any]) -> str:
         case "run.requested":
             return f"{words(text(d, 'runbook'))} requested: {text(d, 'reason')}"
         case "run.waiting":
-            return "waiting for an approval"
+            return f"{procedure} waits for an approval"
         case "run.approved":
-            return "approved"
+            return f"{procedure} approved"
         case "run.abort_requested":
-            return "abort requested"
+            return f"abort of the {procedure} requested"
         case "run.started":
-            return "run started"
+            return f"{procedure} started"
         case "run.resumed":
-            return "run resumed after an interruption"
+            return f"{procedure} resumed after an interruption"
         case "run.ended":
-            return f"run {text(d, 'state')}: {text(d, 'why')}"
+            return f"{procedure} {text(d, 'state')}: {text(d, 'why')}"
         case "step.applied":
             return f"changed: {text(mapping(d, 'change'), 'summary')} ({text(d, 'accepted')})"
         case "step.made":
@@ -74,12 +90,24 @@ def _described(kind: str, d: Mapping[str, Any]) -> str:
         case "step.refused":
             return f"refused by the target: {text(d, 'why')}"
         case "step.ended":
-            return f"{text(d, 'step')} {text(d, 'state')}: {text(d, 'why')}"
+            step = text(d, "step")
+            title = next((s.title for s in run.steps if s.id == step), step) if run is not None else step
+            return f"{title}: {text(d, 'state')}: {text(d, 'why')}"
         case "release.marked":
             return f"{text(d, 'label')} marked {text(d, 'standing')}: {text(d, 'why')}"
         case "flags.disabled":
             return "AI features switched off"
     return posted(kind, d)
+
+
+def detected(trigger: str, why: str, service: str) -> str:
+    """What a trigger saw, for those who know no trigger; its name and its arithmetic stand elsewhere."""
+    failed = _FAILED.match(why)
+    if trigger == "R4":
+        often = f"{failed[1]} times in a row" if failed else "several times in a row"
+        return f"the health check of {service} failed {often} (R4)"
+    said = _DETECTED.get(trigger)
+    return f"{said.format(service)} ({trigger})" if said else f"{trigger} fired for {service}: {why}"
 
 
 def words(name: str) -> str:
@@ -102,6 +130,11 @@ def brief(text: str) -> str:
 def moment(at: datetime) -> str:
     """A time as reports write it."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def precise(at: datetime) -> str:
+    """A time where the order of events within one second counts."""
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"
 
 
 def span(begin: datetime, end: datetime) -> str:
