@@ -230,7 +230,8 @@ async def test_a_decision_that_becomes_another_one_is_recorded_and_reported() ->
     decisions = explain(bench.record.events, incident.id)
     assert [(d.action, d.mode) for d in decisions] == [("rollback", "observe"), ("rollback", "act")]
     report = to_markdown(gather(bench.record.read(incident=incident.id), incident.id))
-    assert "Code Blue decided: rollback: R4: 4 consecutive failures > 3" in report
+    assert "Code Blue decided: rollback [" in report
+    assert "rollback: R4: 4 consecutive failures > 3" in report
     assert "nothing was changed" not in report
 
 

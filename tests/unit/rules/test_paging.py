@@ -108,13 +108,13 @@ def test_decision_run_and_acknowledgement_are_told() -> None:
 @pytest.mark.parametrize(
     ("action", "mode", "said"),
     [
-        ("rollback", "observe", "would have rolled back (mode observe): nothing was changed"),
-        ("rollback_with_data", "observe", "would have done “rollback with data” (mode observe): nothing was changed"),
-        ("rollback", "ask", "rollback after a person's approval (mode ask)"),
+        ("rollback", "observe", "would have rolled back (mode observe), and does not"),
+        ("rollback_with_data", "observe", "would have done “rollback with data” (mode observe), and does not"),
+        ("rollback", "ask", "rollback once a person approves (mode ask)"),
         ("rollback", "act", "rollback: not begun"),
         ("disable_flags", "act", "disable flags: not begun"),
         ("page_only", "act", "no change; a person must decide"),
-        ("freeze", None, "freeze: every change waits for an approval"),
+        ("freeze", None, "freeze"),
     ],
 )
 def test_a_decision_is_not_told_as_a_deed(action: str, mode: str | None, said: str) -> None:

@@ -56,7 +56,7 @@ class Aftermath:
 
         Args:
             well_for_s: for how long every probe was good and no trigger over its limit, 0 if not.
-            verdicts: of all triggers, now.
+            verdicts: of all triggers now, as we see it ourselves.
             seen_all: whether everything could be read then.
         """
         incident = self._incidents.own()

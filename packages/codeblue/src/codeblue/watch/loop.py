@@ -67,6 +67,7 @@ class Watch:
         judged: gets the verdicts of each cycle, for those who count them.
         signals: the verdicts over the signals, from the last time when these were read.
         sampled_s: when that was, monotonic.
+        own: what we see ourselves, without the alerts of others: those lag behind what is true now.
         unseen: whether something could not be read then.
         release: `Template.release` of the last look.
         glanced_s: when the signals were last read while a procedure was under way, monotonic.
@@ -79,6 +80,7 @@ class Watch:
     first_bad: datetime | None = None
     signals: tuple[Verdict, ...] = ()
     sampled_s: float | None = None
+    own: tuple[Verdict, ...] = ()
     unseen: bool = False
     release: str = ""
     glanced_s: float | None = None
@@ -124,7 +126,7 @@ class Watch:
         self.judged(verdicts)
         marked = await self._mark(look)
         open_before = self.incidents.own()
-        after = await self.aftermath.follow(look.seen, self.soak.seconds, verdicts, seen_all=not self.unseen)
+        after = await self.aftermath.follow(look.seen, self.soak.seconds, self.own, seen_all=not self.unseen)
         if after:
             if open_before is not None and self.incidents.own() is None:
                 self._forget()  # it is over: what was counted for it must not open the next one
@@ -151,6 +153,7 @@ class Watch:
         if look.seen.template.release != self.release:
             self.release, self.known = look.seen.template.release, LastKnown()
         self.known.observe(own)
+        self.own = own
         return self.alerts.judge(own)
 
     async def _glance(self, *, changing: bool) -> None:
