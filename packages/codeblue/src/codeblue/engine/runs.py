@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -202,6 +202,18 @@ class Runs:
             self._ended(run, RunState.ABORTED, why, "Start a new one.", ExitCode.FAILED)
         return [r.id for r in forsaken]
 
+    def end_void(self, besides: Collection[str] = ()) -> list[str]:
+        """End the requests that are too old to be begun. Returns their ids.
+
+        Args:
+            besides: runs that are about to begin.
+        """
+        void = [r for r in self.unfinished() if r.state is RunState.REQUESTED and self._expired(r)]
+        ended = [r for r in void if r.id not in besides and self.left_to_engine(r)]
+        for run in ended:
+            self._end_void(run)
+        return [r.id for r in ended]
+
     def _commands_own(self, run: RunView) -> bool:
         return run.actor.startswith("person:") and not self.changes(run)
 
@@ -246,9 +258,7 @@ class Runs:
             self._ended(run, RunState.ABORTED, why, "", ExitCode.REFUSED)
             return
         if run.state is RunState.REQUESTED and self._expired(run):
-            why = f"not begun within {EXPIRES_S:g} s of the request. Nothing was changed."
-            remedy = "Look at the service as it is now, then ask anew."
-            self._ended(run, RunState.EXPIRED, why, remedy, ExitCode.UNREACHABLE)
+            self._end_void(run)
             return
         if run.state in (RunState.REQUESTED, RunState.WAITING):
             if not await self._approved(run):
@@ -314,6 +324,11 @@ class Runs:
 
     def _expired(self, run: RunView) -> bool:
         return self.changes(run) and self.world.clock.now() > run.requested + timedelta(seconds=EXPIRES_S)
+
+    def _end_void(self, run: RunView) -> None:
+        why = f"not begun within {EXPIRES_S:g} s of the request. Nothing was changed."
+        remedy = "Look at the service as it is now, then ask anew."
+        self._ended(run, RunState.EXPIRED, why, remedy, ExitCode.UNREACHABLE)
 
     def _start(self, run: RunView) -> None:
         deadline: datetime = self.world.clock.now() + timedelta(seconds=run.deadline_s)
