@@ -86,6 +86,7 @@ class Daemon:
             ) from None
         watchdog = asyncio.create_task(self._signs_of_life(stop))
         try:
+            await self._read_history()
             acted = await self._become_holder(me.holder, former.holder if former else "", stop)
             if acted:
                 self._app.state.become(replace(me, kind="serve"))
@@ -95,6 +96,13 @@ class Daemon:
         await self._keeper.release()
         self._app.state.disown()
         self._say("stopped: the lease is free" if acted else "stopped while standing by")
+
+    async def _read_history(self) -> None:
+        """Read what was before, beside the event loop: of years it takes seconds, and the lease is not ours yet."""
+        try:
+            await asyncio.to_thread(self._runs.unfinished)
+        except CodeBlueError as error:
+            self._guard.failed("record", error)  # what follows meets it as well, and says so
 
     async def _signs_of_life(self, stop: asyncio.Event) -> None:
         while not self._begun and not stop.is_set():  # one that ends before its first cycle gives no sign of life
