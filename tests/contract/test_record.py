@@ -17,7 +17,7 @@ from codeblue.adapters.clock import SystemClock
 from codeblue.adapters.record import postgres as postgres_module
 from codeblue.adapters.record.postgres import PostgresRecord
 from codeblue.adapters.record.sqlite import SqliteRecord
-from codeblue.model.errors import ExitCode, Unreachable
+from codeblue.model.errors import ExitCode, RecordUnusable, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.secret import Secret
 from codeblue.ports.record import RecordStore
@@ -145,8 +145,10 @@ class TestSqliteRecord(RecordContract):
         with pytest.raises(Unreachable, match="could not be written"):
             store.append(event)
         SqliteRecord(path, "api", SystemClock()).close()
-        with pytest.raises(Unreachable, match="another file"):
+        with pytest.raises(RecordUnusable, match="another file"):
             store.append(event)
+        with pytest.raises(RecordUnusable, match="another file"):
+            store.probe()
         store.close()
 
     def test_a_full_disk_is_unreachable_and_later_it_goes_on_without_a_gap(self, tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ import subprocess, sys
 from pathlib import Path
 from codeblue.adapters.clock import SystemClock
 from codeblue.adapters.record.sqlite import SqliteRecord
-from codeblue.model.errors import Unreachable
+from codeblue.model.errors import RecordUnusable
 from codeblue.record.chain import broken_at
 from codeblue.testing.contracts.record import draft
 
@@ -181,11 +183,18 @@ try:
         ballast.write(b"x" * 4096)
 except OSError:
     pass
+for n in range(50):
+    try:
+        record.probe()
+    except RecordUnusable:
+        break
+else:
+    raise AssertionError("the disk is full, and the probe did not find out")
 refused = 0
 for n in range(20, 200):
     try:
         record.append(draft(n=n, text="x" * 5000))
-    except Unreachable as error:
+    except RecordUnusable as error:
         assert "could not be written" in error.message, error.message
         refused += 1
 assert refused >= 100, refused
@@ -300,7 +309,16 @@ class TestPostgresRecord(RecordContract):
         limited_url = postgres.url(name, user=name, password=password)
         limited = PostgresRecord(Secret(limited_url), "api", SystemClock())
         try:
+            limited.probe()
             assert limited.append(draft(n=2)).seq == 2
+            postgres.execute(f"REVOKE INSERT ON codeblue.events FROM {name}", url)
+            with pytest.raises(RecordUnusable):
+                limited.probe()
+            postgres.execute(f"GRANT INSERT ON codeblue.events TO {name}", url)
+            postgres.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on", url)
+            with pytest.raises(RecordUnusable):
+                limited.probe()  # a connection of its own, as after a failover to a server that only reads
+            postgres.execute(f"ALTER ROLE {name} RESET default_transaction_read_only", url)
         finally:
             limited.close()
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -1,5 +1,6 @@
 """`codeblue serve` that answers over HTTP, the real program."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -8,8 +9,11 @@ from tests.contract.local_machine import Machine
 from tests.postgres import Postgres, postgres
 from tests.process import until
 from tests.unit.cli.program import Home, run
+from tests.unit.cli.test_paging import CONTACTS
 from tests.unit.web.daemon import PROFILE, Served
 from tests.unit.web.desk import STATUS_TOKEN, TOKEN, alert, message
+
+from codeblue.adapters.inbox import read_inbox
 
 pytestmark = pytest.mark.slow
 
@@ -105,3 +109,24 @@ def test_processes_with_one_database_take_an_alert_once_whoever_gets_it(
             assert url.partition("@")[0] not in "".join(daemon.lines) + (daemon.home / "stderr").read_text()
     finally:
         standby.close()
+
+
+def test_a_damaged_database_of_the_engine_keeps_nobody_from_being_paged(served: Served) -> None:
+    """Nothing can be changed then; the ladder goes on, and a database that is mended is used without a new start."""
+    served.write(CONTACTS + "pages: {inbox: ./pages}\nescalation: {l2: {after: 3s}}\n")
+    state = served.home / "state"
+    state.mkdir()
+    (state / "engine.db").write_bytes(b"nothing of the engine's own " * 999)
+    served.start()
+    declared = run("incident", "declare", "--trigger", "unrecoverable", "--reason", "x", cwd=served.home, env=TOKENS)
+    assert declared.code == 0, declared.err
+    until("level 2", lambda: {p["level"] for p in read_inbox(served.home / "pages")} >= {"L1", "L2"})
+    assert served.get("/healthz").status == 200
+    until("the sentence", lambda: any("NOTHING CAN BE CHANGED: The engine's" in line for line in served.lines))
+    (state / "engine.db").unlink()
+    until("an engine", lambda: any("commands are taken up again" in line for line in served.lines))
+    [opened] = served.events("incident.opened")
+    run("incident", "mitigate", opened.incident, "--reason", "x", cwd=served.home, env=TOKENS)
+    until("a run that the engine executed", lambda: [e.data["state"] for e in served.events("run.ended")] == ["done"])
+    said = "".join(served.lines) + (served.home / "stderr").read_text()
+    assert re.findall(r"Traceback|SQL:|parameters", said) == []

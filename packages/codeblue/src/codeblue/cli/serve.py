@@ -56,6 +56,7 @@ def serve(*, listen: str = "", common: Common = _DEFAULT) -> int:
     def stand_down(error: CodeBlueError) -> None:
         # what still runs in this process may record nothing more: it ends, and whoever started it starts it anew
         sentence(f"standing down: {error.message}")
+        say(f"Standing down: {error.message}")
         if error.remedy:
             say(f"Next: {error.remedy}")
         flush()

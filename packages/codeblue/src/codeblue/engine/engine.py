@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from codeblue.engine.executor import StepResult
 from codeblue.engine.keeper import Keeper
 from codeblue.engine.runs import Runs
-from codeblue.model.errors import CodeBlueError, Unreachable
+from codeblue.model.errors import CodeBlueError, EngineUnusable
 from codeblue.record.runs import RunView
 
 #: Pinned: an upgrade must not strand a pending run.
@@ -41,9 +41,16 @@ class Engine:
         self._taken: set[str] = set()
         self._over = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._launched = False
 
     def launch(self) -> None:
-        """Launch DBOS in the running event loop; runs that were under way go on by themselves."""
+        """Launch DBOS in the running event loop; runs that were under way go on by themselves. Again does nothing.
+
+        Raises:
+            EngineUnusable: its database cannot be used; it may be tried again.
+        """
+        if self._launched:
+            return
         global _engine  # noqa: PLW0603  # DBOS knows workflows by name, per process
         _engine = self
         self._loop = asyncio.get_running_loop()
@@ -63,16 +70,18 @@ class Engine:
             DBOS(config=config)
             DBOS.launch()
         except (SQLAlchemyError, DBOSException) as error:
-            raise Unreachable(  # without the error's text: it can hold the connection string
-                f"The engine's database cannot be used ({type(error).__name__}). Nothing was changed.",
-                remedy="Free the disk of state.directory, or check the database that state.database names.",
-            ) from None
+            DBOS.destroy()
+            raise _unusable(error) from None
+        self._launched = True
 
     async def take_up(self) -> None:
         """Start the requested runs that nobody has started, one that changes something at a time, in their order.
 
         The id makes a second start harmless, and what was under way before goes on by itself. A reading run whose
         command died is ended.
+
+        Raises:
+            EngineUnusable: the engine's database cannot be used; nothing of what it was to begin has begun.
         """
         self.runs.end_forsaken()
         changing = False
@@ -84,9 +93,20 @@ class Engine:
             stops = run.aborted_by != ""  # it changes nothing any more, and what it puts back hinders nobody
             changing = changing or (self.runs.changes(run) and not stops)
             if run.id not in self._taken:
+                try:
+                    with SetWorkflowID(run.id):
+                        await DBOS.start_workflow_async(_run, run.id)
+                except SQLAlchemyError as error:
+                    raise _unusable(error) from None
                 self._taken.add(run.id)
-                with SetWorkflowID(run.id):
-                    await DBOS.start_workflow_async(_run, run.id)
+
+    def void(self) -> list[str]:
+        """End the requests that were not begun in time, where nothing can be begun: nobody waits for them any more.
+
+        Returns:
+            their ids.
+        """
+        return self.runs.end_void(besides=self._taken)
 
     async def wait(self, run_id: str, seen: Callable[[RunView], None] | None = None) -> RunView:
         """As `Runs.wait`; wakes at once when the run ends in this process."""
@@ -104,6 +124,10 @@ class Engine:
             # nothing may be recorded as ours any more, not even by DBOS: the next holder takes the workflow up
             await self.stand_down(error)
             raise
+        except SQLAlchemyError as error:
+            # what the engine knows of the run's progress can no longer be kept: as without a record
+            await self.stand_down(_unusable(error))
+            raise
         except Exception as error:
             # a defect of ours: the run must not hang in the record for ever, and DBOS keeps the traceback
             self.runs.broke(run_id, error)
@@ -111,6 +135,15 @@ class Engine:
         finally:
             if self._loop is not None:  # DBOS may run a recovered workflow in a loop of its own
                 self._loop.call_soon_threadsafe(self._over.set)
+
+
+def _unusable(error: Exception) -> EngineUnusable:
+    """Without the error's text: it can hold the connection string, statements and what they were about."""
+    return EngineUnusable(
+        f"The engine's database cannot be used ({type(error).__name__}). Nothing was changed.",
+        remedy="Free the disk of state.directory, or check the database that state.database names; a damaged engine.db "
+        "may be moved away, what happened is in the record.",
+    )
 
 
 def _older_sqlite() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +16,9 @@ from codeblue.model.event import Draft
 from codeblue.model.ids import new_id
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import digest_of, plain
-from codeblue.record.incidents import INCIDENT_KINDS, freeze_of
-from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
+from codeblue.record.following import Following
+from codeblue.record.incidents import frozen_by
+from codeblue.record.runs import RunState, RunView, fold_runs
 from codeblue.runbooks.registry import RUNBOOKS, runbook
 from codeblue.runbooks.step import Check, Runbook, Step, World
 
@@ -62,10 +63,15 @@ Durably = Callable[[str, Callable[[], Awaitable[StepResult]]], Awaitable[StepRes
 
 
 class Runs:
-    """The runs of one service, in its record."""
+    """The runs of one service, in its record.
+
+    Attributes:
+        following: what is asked of the record in every cycle; rollbacks are kept, because their budget is counted.
+    """
 
     def __init__(self, record: RecordStore, world: World, fence: Callable[[], Awaitable[Fence]]) -> None:
         self.record, self.world, self._fence = record, world, fence
+        self.following = Following(record, keeps=frozenset({"quick_rollback"}))
 
     def request(self, plan: Plan, *, actor: str, reason: str, incident: str = "", ask: bool = False) -> RunView:
         """Record the wish to execute a plan. The engine that owns the state takes it up.
@@ -81,7 +87,7 @@ class Runs:
             self.refuse_second(plan.runbook)
             self.make_way(plan.runbook, actor)
             by_person = actor.startswith("person:")
-            ask = ask or (not by_person and freeze_of(self.record.read(kinds=INCIDENT_KINDS)) is not None)
+            ask = ask or (not by_person and frozen_by(self.following.incidents()) is not None)
         id_ = new_id("run", self.world.clock.now())
         data = {
             "runbook": plan.runbook.name,
@@ -133,7 +139,7 @@ class Runs:
 
     def unfinished(self) -> list[RunView]:
         """Runs that were requested and have not ended, oldest first; without what their steps did (see `get`)."""
-        return [r for r in fold_runs(self.record.read(kinds=RUN_KINDS)).values() if not r.state.ended]
+        return self.following.unfinished()
 
     async def wait(
         self, id_: str, seen: Callable[[RunView], None] | None = None, nudge: asyncio.Event | None = None
@@ -202,6 +208,18 @@ class Runs:
             self._ended(run, RunState.ABORTED, why, "Start a new one.", ExitCode.FAILED)
         return [r.id for r in forsaken]
 
+    def end_void(self, besides: Collection[str] = ()) -> list[str]:
+        """End the requests that are too old to be begun. Returns their ids.
+
+        Args:
+            besides: runs that are about to begin.
+        """
+        void = [r for r in self.unfinished() if r.state is RunState.REQUESTED and self._expired(r)]
+        ended = [r for r in void if r.id not in besides and self.left_to_engine(r)]
+        for run in ended:
+            self._end_void(run)
+        return [r.id for r in ended]
+
     def _commands_own(self, run: RunView) -> bool:
         return run.actor.startswith("person:") and not self.changes(run)
 
@@ -246,9 +264,7 @@ class Runs:
             self._ended(run, RunState.ABORTED, why, "", ExitCode.REFUSED)
             return
         if run.state is RunState.REQUESTED and self._expired(run):
-            why = f"not begun within {EXPIRES_S:g} s of the request. Nothing was changed."
-            remedy = "Look at the service as it is now, then ask anew."
-            self._ended(run, RunState.EXPIRED, why, remedy, ExitCode.UNREACHABLE)
+            self._end_void(run)
             return
         if run.state in (RunState.REQUESTED, RunState.WAITING):
             if not await self._approved(run):
@@ -314,6 +330,11 @@ class Runs:
 
     def _expired(self, run: RunView) -> bool:
         return self.changes(run) and self.world.clock.now() > run.requested + timedelta(seconds=EXPIRES_S)
+
+    def _end_void(self, run: RunView) -> None:
+        why = f"not begun within {EXPIRES_S:g} s of the request. Nothing was changed."
+        remedy = "Look at the service as it is now, then ask anew."
+        self._ended(run, RunState.EXPIRED, why, remedy, ExitCode.UNREACHABLE)
 
     def _start(self, run: RunView) -> None:
         deadline: datetime = self.world.clock.now() + timedelta(seconds=run.deadline_s)

@@ -108,6 +108,14 @@ class Unreachable(Temporary):
     """A dependency did not answer. An answer that is missing is *unknown*, neither good nor bad (B5)."""
 
 
+class RecordUnusable(Unreachable):
+    """The record could not be written or read: nothing goes on without one, and who acts without one ends itself."""
+
+
+class EngineUnusable(Unreachable):
+    """The engine's own database could not be used: no run can be begun or go on."""
+
+
 class Conflict(Temporary):
     """The target refused a preconditioned change because it is no longer what we saw: observe again, then decide."""
 

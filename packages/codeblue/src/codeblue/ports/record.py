@@ -17,7 +17,14 @@ class RecordStore(Protocol):
         """Add one event at the end.
 
         Raises:
-            Unreachable: it could not be stored (disk full, no connection). The caller must not go on as if it were.
+            RecordUnusable: it could not be stored (disk full, no connection). The caller must not go on as if it were.
+        """
+
+    def probe(self) -> None:
+        """Find out by writing whether an event could be stored at this moment; nothing is added to the chain.
+
+        Raises:
+            RecordUnusable: it could not.
         """
 
     def read(
@@ -31,7 +38,7 @@ class RecordStore(Protocol):
             limit: at most so many; 0 means all.
 
         Raises:
-            Unreachable: it could not be read. Damaged: one of the events is none that was written here, or not as it
+            RecordUnusable: it could not be read. Damaged: one of the events is none that was written here, or not as it
                 was written: each one's hash is computed anew, and its link to the one before where both are read.
         """
 

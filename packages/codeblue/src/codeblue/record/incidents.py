@@ -120,7 +120,12 @@ def freeze_of(events: Iterable[Event]) -> IncidentView | None:
 
     Raises as `fold_incidents`.
     """
-    return next((i for i in fold_incidents(events).values() if i.frozen and not i.over), None)
+    return frozen_by(fold_incidents(events).values())
+
+
+def frozen_by(incidents: Iterable[IncidentView]) -> IncidentView | None:
+    """As `freeze_of`, of incidents that were folded already."""
+    return next((i for i in incidents if i.frozen and not i.over), None)
 
 
 def breached(incident: IncidentView, events: Iterable[Event]) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """What inhibits the triggers, folded from its events (R1b)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from codeblue.model.event import Event
 from codeblue.model.inhibition import Inhibition
@@ -15,14 +15,20 @@ def fold_inhibitions(events: Iterable[Event]) -> tuple[Inhibition, ...]:
 
     Raises Damaged: an event does not say what it must.
     """
-    found: dict[str, Inhibition] = {}
+    found: Mapping[str, Inhibition] = {}
     for event in events:
-        if event.kind not in INHIBITION_KINDS:
-            continue
-        with reading(event):
-            kind = text(event.data, "kind")
-            found.pop(kind, None)
-            if event.kind == "inhibition.begun":
-                expires = time(event.data, "expires")
-                found[kind] = Inhibition(kind, text(event.data, "why"), event.actor, event.at, expires)
+        found = advance_inhibitions(found, event)
     return tuple(found.values())
+
+
+def advance_inhibitions(found: Mapping[str, Inhibition], event: Event) -> dict[str, Inhibition]:
+    """Those by kind after one more event, the oldest first. Raises as `fold_inhibitions`."""
+    if event.kind not in INHIBITION_KINDS:
+        return dict(found)
+    with reading(event):
+        kind = text(event.data, "kind")
+        others = {k: v for k, v in found.items() if k != kind}
+        if event.kind == "inhibition.begun":
+            expires = time(event.data, "expires")
+            others[kind] = Inhibition(kind, text(event.data, "why"), event.actor, event.at, expires)
+        return others

@@ -104,16 +104,23 @@ def fold_runs(events: Iterable[Event]) -> dict[str, RunView]:
     """
     runs: dict[str, RunView] = {}
     for event in events:
-        if not event.run:
-            continue
-        if event.kind == "run.requested":
-            with reading(event):
-                runs[event.run] = _requested(event)
-        elif event.run in runs:
-            with reading(event):
-                run = _advance(runs[event.run], event)
-            runs[event.run] = replace(run, events=(*run.events, event.seq))
+        run = advance_run(runs.get(event.run), event)
+        if run is not None:
+            runs[event.run] = run
     return runs
+
+
+def advance_run(run: RunView | None, event: Event) -> RunView | None:
+    """The run after one more of its events; None before it was requested. Raises as `fold_runs`."""
+    if not event.run:
+        return None
+    with reading(event):
+        if event.kind == "run.requested":
+            return _requested(event)
+        if run is None:
+            return None
+        run = _advance(run, event)
+    return replace(run, events=(*run.events, event.seq))
 
 
 def _requested(event: Event) -> RunView:

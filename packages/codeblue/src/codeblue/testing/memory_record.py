@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections.abc import Collection, Sequence
 
-from codeblue.model.errors import Refused, Unreachable
+from codeblue.model.errors import RecordUnusable, Refused, Unreachable
 from codeblue.model.event import Draft, Event
 from codeblue.model.ids import is_id
 from codeblue.ports.clock import Clock
@@ -24,13 +24,18 @@ class MemoryRecord:
     def append(self, draft: Draft) -> Event:
         """See `RecordStore.append`."""
         if draft.kind in self.refuses or "" in self.refuses:
-            raise Unreachable("The record in memory refuses.")
+            raise RecordUnusable("The record in memory refuses.")
         with self._lock:
             previous = self.events[-1].hash if self.events else GENESIS
             seq = len(self.events) + 1
             event = seal(draft, service=self._service, seq=seq, at=self._clock.now(), previous=previous)
             self.events.append(event)
         return event
+
+    def probe(self) -> None:
+        """See `RecordStore.probe`."""
+        if self.refuses & {"", "record.probe"}:
+            raise RecordUnusable("The record in memory refuses.")
 
     def read(
         self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0

@@ -11,9 +11,9 @@ from codeblue.model.ids import new_id
 from codeblue.model.incident import Severity
 from codeblue.model.verdict import Decision
 from codeblue.record.chain import plain
-from codeblue.record.incidents import INCIDENT_KINDS, IncidentView, breached, fold_incidents, freeze_of
+from codeblue.record.incidents import IncidentView, breached, fold_incidents, frozen_by
 from codeblue.record.pages import anchor_data
-from codeblue.record.runs import RUN_KINDS, RunState, RunView, fold_runs
+from codeblue.record.runs import RunState, RunView, fold_runs
 from codeblue.rules.decision import PastRollback
 from codeblue.rules.severity import impact_of
 
@@ -29,7 +29,7 @@ class Incidents:
 
     def all(self) -> list[IncidentView]:
         """All incidents, oldest first."""
-        return list(fold_incidents(self._runs.record.read(kinds=INCIDENT_KINDS)).values())
+        return self._runs.following.incidents()
 
     def own(self) -> IncidentView | None:
         """The open incident that the loop opened; there is at most one."""
@@ -37,7 +37,7 @@ class Incidents:
 
     def frozen(self) -> bool:
         """Whether an open incident allows no change without an approval (R9)."""
-        return freeze_of(self._runs.record.read(kinds=INCIDENT_KINDS)) is not None
+        return frozen_by(self._runs.following.incidents()) is not None
 
     def open(self, decision: Decision, began: datetime, severity: Severity) -> IncidentView:
         """Open an incident about the first breach of a decision."""
@@ -73,7 +73,7 @@ class Incidents:
 
     def past_rollbacks(self) -> Sequence[PastRollback]:
         """The automatic rollbacks that began and ended."""
-        runs = fold_runs(self._runs.record.read(kinds=RUN_KINDS)).values()
+        runs = self._runs.following.ended()
         return [
             PastRollback(r.ended, str(r.inputs.get("origin_release", "")))
             for r in runs

@@ -7,7 +7,6 @@ from codeblue.model.event import Draft
 from codeblue.model.inhibition import Inhibition
 from codeblue.model.release import Workload
 from codeblue.model.verdict import Verdict
-from codeblue.record.inhibitions import INHIBITION_KINDS, fold_inhibitions
 from codeblue.rules import inhibition
 from codeblue.watch.incidents import ACTOR
 
@@ -41,7 +40,7 @@ class Inhibitions:
         return inhibition.overdue(self._all(), self._runs.world.clock.now())
 
     def _all(self) -> tuple[Inhibition, ...]:
-        return fold_inhibitions(self._runs.record.read(kinds=INHIBITION_KINDS))
+        return self._runs.following.inhibitions()
 
     def _note(self, kind: str, data: dict[str, str]) -> None:
         self._runs.record.append(Draft(kind, ACTOR, data))

@@ -7,6 +7,7 @@ from codeblue.model.errors import CodeBlueError
 from codeblue.ports.clock import Clock
 from codeblue.ports.dead_man import DeadMan
 from codeblue.ports.pulse import LoopPulse
+from codeblue.watch.pause import pause
 
 #: How long a ping may take, whatever its adapter promises.
 PING_S = 10.0
@@ -45,7 +46,7 @@ class Watchdog:
             if sentence != self._said:
                 self._say(sentence or "watchdog: signs of life are sent and taken again")
                 self._said = sentence
-            await self._pause(stop, self._every_s - (self._clock.monotonic() - begun))
+            await pause(stop, self._clock, self._every_s - (self._clock.monotonic() - begun))
 
     async def cycle(self) -> str:
         """One ping, or none. Returns what is wrong, "" if nothing is."""
@@ -63,13 +64,3 @@ class Watchdog:
         except CodeBlueError as error:
             return f"watchdog: {error.message}"
         return ""
-
-    async def _pause(self, stop: asyncio.Event, seconds: float) -> None:
-        waiting = asyncio.ensure_future(stop.wait())
-        pausing = asyncio.ensure_future(self._clock.sleep(max(0.01, seconds)))
-        try:
-            await asyncio.wait({waiting, pausing}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (waiting, pausing):
-                task.cancel()
-            await asyncio.gather(waiting, pausing, return_exceptions=True)

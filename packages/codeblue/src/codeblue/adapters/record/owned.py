@@ -37,6 +37,10 @@ class OwnedRecord:
                 self._claim(draft.actor)
         return self._inner.append(draft)
 
+    def probe(self) -> None:
+        """See `RecordStore.probe`."""
+        self._inner.probe()
+
     def read(
         self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0
     ) -> Sequence[Event]:

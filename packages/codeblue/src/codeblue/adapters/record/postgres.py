@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import psycopg
 
 from codeblue.adapters.record.rows import COLUMNS, from_rows, to_row, where
-from codeblue.model.errors import Unreachable
+from codeblue.model.errors import RecordUnusable
 from codeblue.model.event import Draft, Event
 from codeblue.model.secret import Secret
 from codeblue.ports.clock import Clock
@@ -59,14 +59,23 @@ class PostgresRecord:
 
     def append(self, draft: Draft) -> Event:
         with self._connection() as db:
-            db.execute("SELECT pg_advisory_xact_lock(hashtext('codeblue record'), hashtext(%s))", (self._service,))
-            last = db.execute(
-                "SELECT seq, hash FROM codeblue.events WHERE service = %s ORDER BY seq DESC LIMIT 1", (self._service,)
-            ).fetchone()
-            seq, previous = last or (0, GENESIS)
-            event = seal(draft, service=self._service, seq=seq + 1, at=self._clock.now(), previous=previous)
-            marks = ", ".join(["%s"] * len(COLUMNS))
-            db.execute(f"INSERT INTO codeblue.events VALUES ({marks})".encode(), to_row(event))  # noqa: S608
+            return self._insert(db, draft)
+
+    def probe(self) -> None:
+        # a standby server, a default of read only, a missing right, a full disk: the insertion itself tells
+        with self._connection() as db:
+            self._insert(db, Draft("record.probe", "record", {}))
+            db.rollback()
+
+    def _insert(self, db: psycopg.Connection, draft: Draft) -> Event:
+        db.execute("SELECT pg_advisory_xact_lock(hashtext('codeblue record'), hashtext(%s))", (self._service,))
+        last = db.execute(
+            "SELECT seq, hash FROM codeblue.events WHERE service = %s ORDER BY seq DESC LIMIT 1", (self._service,)
+        ).fetchone()
+        seq, previous = last or (0, GENESIS)
+        event = seal(draft, service=self._service, seq=seq + 1, at=self._clock.now(), previous=previous)
+        marks = ", ".join(["%s"] * len(COLUMNS))
+        db.execute(f"INSERT INTO codeblue.events VALUES ({marks})".encode(), to_row(event))  # noqa: S608
         return event
 
     def read(
@@ -104,7 +113,7 @@ class PostgresRecord:
 class _Transaction:
     """One transaction of one thread, ended after `SILENT_S` whatever the server does.
 
-    Errors of the driver come out as Unreachable, and the connection is made anew after one.
+    Errors of the driver come out as RecordUnusable, and the connection is made anew after one.
     """
 
     def __init__(self, record: PostgresRecord, lock: threading.RLock) -> None:
@@ -151,8 +160,8 @@ def _hang_up(descriptor: int) -> None:
         return
 
 
-def _unreachable(error: Exception) -> Unreachable:
-    return Unreachable(
+def _unreachable(error: Exception) -> RecordUnusable:
+    return RecordUnusable(
         f"The record's PostgreSQL did not take part ({type(error).__name__}). Nothing goes on without a record.",
         remedy="Check the database that state.database names, and its permissions.",
     )

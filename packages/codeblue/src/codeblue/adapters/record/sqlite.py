@@ -2,11 +2,12 @@
 
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from codeblue.adapters.record.rows import COLUMNS, from_rows, to_row, where
-from codeblue.model.errors import Unreachable
+from codeblue.model.errors import RecordUnusable
 from codeblue.model.event import Draft, Event
 from codeblue.ports.clock import Clock
 from codeblue.record.chain import GENESIS, seal
@@ -26,6 +27,8 @@ CREATE TRIGGER IF NOT EXISTS events_follow BEFORE INSERT ON events
 CREATE TRIGGER IF NOT EXISTS events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
+#: Made when it is first needed, so that a record on a disk that takes nothing more can still be read.
+_PROBES = "CREATE TABLE IF NOT EXISTS probes (service TEXT PRIMARY KEY, at TEXT NOT NULL)"
 
 
 class SqliteRecord:
@@ -52,17 +55,7 @@ class SqliteRecord:
             raise self._unreachable("opened", error) from error
 
     def append(self, draft: Draft) -> Event:
-        try:
-            with self._lock:
-                if _identity(self._path) != self._file:
-                    raise OSError("another file is in its place, what we would write would be lost")
-                return self._append(draft)
-        except (sqlite3.Error, OSError) as error:
-            raise self._unreachable("written", error) from error
-
-    def _append(self, draft: Draft) -> Event:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._writing():
             last = self._db.execute(
                 "SELECT seq, hash FROM events WHERE service = ? ORDER BY seq DESC LIMIT 1", (self._service,)
             ).fetchone()
@@ -70,12 +63,31 @@ class SqliteRecord:
             event = seal(draft, service=self._service, seq=seq + 1, at=self._clock.now(), previous=previous)
             marks = ", ".join("?" * len(COLUMNS))
             self._db.execute(f"INSERT INTO events VALUES ({marks})", to_row(event))  # noqa: S608  # only marks
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
         return event
+
+    def probe(self) -> None:
+        # a transaction that is rolled back never reaches the disk, so this one is committed: to a table of its own
+        with self._writing():
+            self._db.execute(_PROBES)
+            self._db.execute("INSERT OR REPLACE INTO probes VALUES (?, ?)", (self._service, str(self._clock.now())))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A write transaction of one thread, committed at its end. Raises RecordUnusable."""
+        try:
+            with self._lock:
+                if _identity(self._path) != self._file:
+                    raise OSError("another file is in its place, what we would write would be lost")
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+        except (sqlite3.Error, OSError) as error:
+            raise self._unreachable("written", error) from error
 
     def read(
         self, *, after: int = 0, run: str = "", incident: str = "", kinds: Collection[str] = (), limit: int = 0
@@ -98,14 +110,14 @@ class SqliteRecord:
     def close(self) -> None:
         self._db.close()
 
-    def _unreachable(self, what: str, error: Exception) -> Unreachable:
+    def _unreachable(self, what: str, error: Exception) -> RecordUnusable:
         if "not a database" in str(error) or "malformed" in str(error):
-            return Unreachable(
+            return RecordUnusable(
                 f"The record {self._path} is no database any more: {error}. Nothing goes on without a record.",
                 remedy="Keep the file, it is evidence, and bring it back from a backup; to act at once, point "
                 "state.directory at another place.",
             )
-        return Unreachable(
+        return RecordUnusable(
             f"The record {self._path} could not be {what}: {error}. Nothing goes on without a record.",
             remedy="Free the disk or repair the permissions, or point state.directory at another disk.",
         )

@@ -129,6 +129,16 @@ class RecordContract:
         assert sorted(e.data["n"] for e in events) == list(range(64))
         assert broken_at(events) is None
 
+    def test_a_probe_adds_nothing_to_the_chain(self, record: RecordStore, opened: Opened) -> None:
+        record.probe()
+        first = record.append(draft(n=1))
+        for _ in range(3):
+            record.probe()
+            opened("other").probe()
+        assert list(record.read()) == [first]
+        assert record.append(draft(n=2)).seq == 2
+        assert broken_at(opened().read()) is None
+
     def test_closing_twice_is_fine(self, record: RecordStore) -> None:
         record.append(draft())
         record.close()
