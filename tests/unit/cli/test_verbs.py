@@ -227,8 +227,25 @@ def test_an_approval_is_bound_to_the_digest_that_was_looked_at(home: Home) -> No
     assert answer.code == 0
     assert answer.document == {"schema": "codeblue/approved/1", "run": RUN, "digest": "d1"}
     event = home.record().read()[-1]
-    assert (event.kind, event.data, event.run) == ("run.approved", {"digest": "d1"}, RUN)
+    assert (event.kind, event.data["digest"], event.run) == ("run.approved", "d1", RUN)
+    assert event.data["anchor"]["boot"] == SystemClock().anchor().boot
     assert event.actor.startswith("person:")
+
+
+@pytest.mark.req("R1a")
+def test_an_approval_that_comes_too_late_is_refused(home: Home) -> None:
+    """It was asked for 2,000 s ago by the machine's own clock, whatever the time of day says."""
+    now, story = SystemClock().anchor(), Story()
+    story.requested(incident="", anchor={"boot": now.boot, "at_s": now.at_s - 2000})
+    story.run("run.waiting", incident="", digest="d1", until=1800)
+    home.tell(story)
+    answer = home.run("run", "approve", RUN)
+    assert answer.code == 3
+    assert f"Run {RUN} can no longer be approved: it was asked for 2000 s ago, and may be begun only within 1800 s" in (
+        answer.err.replace("2001 s", "2000 s")
+    )
+    assert "Nothing was approved" in answer.err
+    assert len(home.record().read()) == 2
 
 
 @pytest.mark.req("R1")

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from codeblue.engine.runs import APPROVAL_S, EXPIRES_S, make_plan
 from codeblue.model.errors import ExitCode, Failed, LeaseLost, Refused, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.health import Outcome
+from codeblue.record.pages import anchor_data
 from codeblue.record.runs import RunState, RunView
 from codeblue.runbooks import registry
 from codeblue.runbooks.step import Runbook, Step, World
@@ -290,6 +292,64 @@ async def test_an_approval_is_still_good_after_a_crash(lab: Lab, lamp: Lamp) -> 
     run = await lab.execute(run.id)
     assert run.state is RunState.DONE
     assert lab.kinds(run.id).count("run.waiting") == 1
+
+
+@pytest.mark.req("R1a")
+@pytest.mark.parametrize("crashed_for_s", [EXPIRES_S + 1, 10 * 3600])
+async def test_an_approval_that_nobody_took_up_in_time_is_void(lab: Lab, lamp: Lamp, crashed_for_s: float) -> None:
+    """Approved while the daemon was dead: hours later the service is another one than the approver saw."""
+    run, task, step = await waiting(lab, lamp)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    lab.record.append(Draft("run.approved", PERSON, {"digest": run.digest}, run=run.id))
+    lab.clock.advance(crashed_for_s)
+    run = await lab.execute(run.id)
+    assert (run.state, run.exit_code) == (RunState.EXPIRED, ExitCode.UNREACHABLE)
+    assert run.why == "not begun within 60 s of the approval. Nothing was changed."
+    assert step.applied == 0
+
+
+@pytest.mark.req("R1a")
+async def test_an_approval_that_came_too_late_is_void_and_a_second_one_makes_it_no_younger(
+    lab: Lab, lamp: Lamp
+) -> None:
+    for advances in ((APPROVAL_S,), (0, EXPIRES_S + 1)):
+        run, task, step = await waiting(lab, lamp)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for seconds in advances:
+            lab.clock.advance(seconds)
+            lab.record.append(Draft("run.approved", PERSON, {"digest": run.digest}, run=run.id))
+        assert (await lab.execute(run.id)).state is RunState.EXPIRED
+        assert step.applied == 0
+
+
+@pytest.mark.req("R1a")
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_jumps_neither_ends_the_wait_for_an_approval_nor_an_approval(
+    lab: Lab, lamp: Lamp, hours: int
+) -> None:
+    run, task, _ = await waiting(lab, lamp)
+    lab.clock.jump(timedelta(hours=hours))
+    await lab.clock.sleep(10)
+    assert lab.runs.get(run.id).state is RunState.WAITING
+    data = {"digest": run.digest, "anchor": anchor_data(lab.clock.anchor())}
+    lab.record.append(Draft("run.approved", PERSON, data, run=run.id))
+    await task
+    assert lab.runs.get(run.id).state is RunState.DONE
+
+
+@pytest.mark.req("R1a")
+async def test_after_a_reboot_with_a_clock_that_went_back_an_approval_is_void(lab: Lab, lamp: Lamp) -> None:
+    """Nobody can tell how old it is."""
+    run, task, step = await waiting(lab, lamp)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    lab.record.append(Draft("run.approved", PERSON, {"digest": run.digest}, run=run.id))
+    lab.clock.reboot()
+    lab.clock.jump(timedelta(hours=-2))
+    assert (await lab.execute(run.id)).state is RunState.EXPIRED
+    assert step.applied == 0
 
 
 async def test_an_abort_ends_a_run_and_says_by_whom(lab: Lab, lamp: Lamp) -> None:

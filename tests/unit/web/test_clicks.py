@@ -118,7 +118,7 @@ async def test_approve_in_slack_is_the_approval_of_the_plan_that_was_shown() -> 
         "run.approved",
         "slack:U0APPROVER",
         RUN,
-        {"digest": DIGEST},
+        {"digest": DIGEST, "anchor": {"boot": "boot-1", "at_s": 0.0}},
     )
     assert fold_runs(desk.record.events)[RUN].approved_by == "slack:U0APPROVER"
     again = await press(desk, click(Approve(RUN, DIGEST, INCIDENT), state="pressed again"))
@@ -152,6 +152,16 @@ async def test_a_run_that_ended_or_never_was_is_not_approved() -> None:
     end = {"state": "refused", "why": "not approved within 1800 s", "remedy": "", "exit_code": 3}
     desk.tell(Draft("run.ended", "engine", end, run=RUN, incident=INCIDENT))
     assert (await press(desk, click(Approve(RUN, DIGEST, INCIDENT)))).status_code == 409
+    assert "run.approved" not in desk.kinds()
+
+
+@pytest.mark.req("R1a")
+async def test_an_approval_that_comes_too_late_is_refused() -> None:
+    desk = front()
+    desk.clock.advance(1801)
+    answer = await press(desk, click(Approve(RUN, DIGEST, INCIDENT)))
+    assert answer.status_code == 409
+    assert "can no longer be approved" in answer.json()["message"]
     assert "run.approved" not in desk.kinds()
 
 

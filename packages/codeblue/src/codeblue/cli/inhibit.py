@@ -36,12 +36,15 @@ def begin(
     from codeblue.cli.looking import look
     from codeblue.cli.words import sentence
     from codeblue.model.event import Draft
+    from codeblue.record.pages import anchor_data
+    from codeblue.wiring import system_clock
 
     seconds, kept = _seconds(time), sentence(reason, "--reason")
     record = look(common.load()).need("Nothing can be inhibited")
     expires = datetime.now(UTC) + timedelta(seconds=seconds)
     data = {"kind": "declared", "why": kept, "expires": expires.isoformat()}
-    record.append(Draft("inhibition.begun", actor_name(), data))
+    anchor = anchor_data(system_clock().anchor())
+    record.append(Draft("inhibition.begun", actor_name(), {**data, "anchor": anchor}))
     text = f"No trigger fires until {expires:%Y-%m-%d %H:%M:%S} UTC. `codeblue inhibit end` ends it earlier."
     show(common, {"schema": "codeblue/inhibition/1", **data}, text)
     return 0

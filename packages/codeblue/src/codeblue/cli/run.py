@@ -75,8 +75,12 @@ def approve(run: str, *, digest: str = "", common: Common = _DEFAULT) -> int:
     digest
         The digest you looked at; default: that of the run as it is now.
     """
+    from codeblue.engine.runs import too_late
     from codeblue.model.errors import Refused
+    from codeblue.ports.clock import moment_of
+    from codeblue.record.pages import anchor_data
     from codeblue.record.runs import RunState
+    from codeblue.wiring import system_clock
 
     record, view = _get(common, run)
     if view.state not in (RunState.WAITING, RunState.REQUESTED):
@@ -86,7 +90,14 @@ def approve(run: str, *, digest: str = "", common: Common = _DEFAULT) -> int:
             f"Run {run} has another digest: {view.digest}. Nothing was approved.",
             remedy="Look at `codeblue run show` again: you saw another plan.",
         )
-    _append(record, "run.approved", view, {"digest": view.digest})
+    clock = system_clock()
+    late = too_late(view, moment_of(clock))
+    if late:
+        raise Refused(
+            f"Run {run} can no longer be approved: {late}. Nothing was approved.",
+            remedy="Look at the service as it is now: what is still needed is asked for anew.",
+        )
+    _append(record, "run.approved", view, {"digest": view.digest, "anchor": anchor_data(clock.anchor())})
     show(common, {"schema": "codeblue/approved/1", "run": run, "digest": view.digest}, f"Approved {run}.")
     return 0
 
@@ -129,7 +140,7 @@ def _get(common: Common, run: str) -> "tuple[RecordStore, RunView]":
     return record, view
 
 
-def _append(record: "RecordStore", kind: str, run: "RunView", data: dict[str, str]) -> None:
+def _append(record: "RecordStore", kind: str, run: "RunView", data: dict[str, object]) -> None:
     from codeblue.cli.actor import actor_name
     from codeblue.model.event import Draft
 

@@ -80,7 +80,10 @@ class Executor:
         deadline: datetime | None,
     ) -> None:
         self._run, self._incident, self._record, self._clock = run, incident, record, clock
-        self._fence, self._aborted, self._deadline = fence, aborted, deadline
+        self._fence, self._aborted = fence, aborted
+        # from here on the monotonic clock counts: a time of day that is set right must not end a run, nor prolong it
+        left_s = None if deadline is None else (deadline - clock.now()).total_seconds()
+        self._deadline = None if left_s is None else clock.monotonic() + left_s
 
     async def run(self, step: Step) -> StepResult:
         """Run the step to its end.
@@ -231,10 +234,10 @@ class Executor:
         now = self._clock.monotonic()
         if self._deadline is None or step.cleanup:
             return now + step.limit_s
-        return now + min(step.limit_s, (self._deadline - self._clock.now()).total_seconds())
+        return min(now + step.limit_s, self._deadline)
 
     def _late(self, step: Step, why: str, changed: bool, code: ExitCode = ExitCode.FAILED) -> StepResult:
-        over = self._deadline is not None and self._clock.now() >= self._deadline
+        over = self._deadline is not None and self._clock.monotonic() >= self._deadline
         what = "the run's deadline passed" if over else f"{step.limit_s:g} s passed"
         return StepResult(False, f"{what}; {why}", exit_code=code, changed=changed)
 

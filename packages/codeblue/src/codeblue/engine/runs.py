@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,14 +11,17 @@ from typing import Any
 from codeblue.engine.crashpoint import crashpoint
 from codeblue.engine.executor import Executor, StepResult, run_span
 from codeblue.engine.process import is_gone, this_process
+from codeblue.model.anchor import Moment
 from codeblue.model.change import Fence
 from codeblue.model.errors import ExitCode, Failed, Refused, Unreachable
 from codeblue.model.event import Draft
 from codeblue.model.ids import new_id
+from codeblue.ports.clock import moment_of
 from codeblue.ports.record import RecordStore
 from codeblue.record.chain import digest_of, plain
 from codeblue.record.following import Following
 from codeblue.record.incidents import frozen_by
+from codeblue.record.pages import anchor_data
 from codeblue.record.runs import RunState, RunView, fold_runs
 from codeblue.runbooks.registry import RUNBOOKS, runbook
 from codeblue.runbooks.step import Check, Runbook, Step, World
@@ -33,6 +37,15 @@ TAKE_UP_S = 30.0
 
 #: A request older than this is not begun any more: whoever asked is gone, and what they saw may be as well.
 EXPIRES_S = 60.0
+
+
+def too_late(run: RunView, now: Moment) -> str:
+    """Why an approval of a run that waits comes too late, "" where it does not."""
+    limit_s = APPROVAL_S if run.state is RunState.WAITING else EXPIRES_S
+    waited_s = run.begins["requested"].until_s(now)
+    if waited_s < limit_s:
+        return ""
+    return f"it was asked for {waited_s:.0f} s ago, and may be begun only within {limit_s:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class Runs:
             "digest": plan.digest,
             "deadline_s": plan.runbook.deadline_s(self.world.profile),
             "ask": ask,
+            "anchor": anchor_data(self.world.clock.anchor()),
         }
         self.record.append(Draft("run.requested", actor, data, run=id_, incident=incident))
         return self.get(id_)
@@ -169,7 +183,7 @@ class Runs:
                     "request is withdrawn. Nothing was changed.",
                     remedy="Restart the daemon; or use another state.directory, its lease runs out by itself.",
                 )
-            overdue = run.deadline is not None and clock.now() > run.deadline + timedelta(seconds=GRACE_S)
+            overdue = run.deadline is not None and self._since_s(run, "started") > run.deadline_s + GRACE_S
             if overdue and clock.monotonic() - begun > GRACE_S:  # a run that is resumed late gets its time to end
                 raise Failed(
                     f"Run {id_} did not end {GRACE_S:g} s after its deadline; where it stands is unknown.",
@@ -189,7 +203,7 @@ class Runs:
 
     def left_to_engine(self, run: RunView) -> bool:
         """Whether the engine executes the run: a person's run that only reads is the command's own, while it lives."""
-        return not self._commands_own(run) or self.world.clock.now() > run.requested + timedelta(seconds=run.deadline_s)
+        return not self._commands_own(run) or self._since_s(run, "requested") > run.deadline_s
 
     def end_forsaken(self) -> list[str]:
         """End the runs whose command is certainly dead, those that only read: nobody waits for what they would see.
@@ -316,20 +330,36 @@ class Runs:
             return True
         if run.state is RunState.REQUESTED:
             self._event(run, "run.waiting", digest=run.digest, until=APPROVAL_S)
-        until = run.requested + timedelta(seconds=APPROVAL_S)
         while True:
             run = self.get(run.id)
+            void, state, code = "", RunState.REFUSED, ExitCode.REFUSED
             if run.approved_by:
-                return True
-            if run.aborted_by or self.world.clock.now() >= until:
-                why = f"aborted by {run.aborted_by}" if run.aborted_by else f"not approved within {APPROVAL_S:g} s"
-                state = RunState.ABORTED if run.aborted_by else RunState.REFUSED
-                self._ended(run, state, f"{why}. Nothing was changed.", "", ExitCode.REFUSED)
+                void, state, code = self._void_approval(run), RunState.EXPIRED, ExitCode.UNREACHABLE
+                if not void:
+                    return True
+            elif run.aborted_by:
+                void, state = f"aborted by {run.aborted_by}", RunState.ABORTED
+            elif self._since_s(run, "requested") >= APPROVAL_S:
+                void = f"not approved within {APPROVAL_S:g} s"
+            if void:
+                self._ended(run, state, f"{void}. Nothing was changed.", "", code)
                 return False
             await self.world.clock.sleep(0.5)
 
+    def _void_approval(self, run: RunView) -> str:
+        """Why an approval does not count any more, "" where it does: whoever gave it saw the service as it was then."""
+        if run.begins["requested"].until_s(run.begins["approved"]) >= APPROVAL_S:
+            return f"approved more than {APPROVAL_S:g} s after it was asked for"
+        if self._since_s(run, "approved", backwards=math.inf) > EXPIRES_S:
+            return f"not begun within {EXPIRES_S:g} s of the approval"
+        return ""
+
+    def _since_s(self, run: RunView, state: str, *, backwards: float = 0.0) -> float:
+        """How long ago the run entered a state; no correction of the time of day moves that within a boot."""
+        return run.begins[state].until_s(moment_of(self.world.clock), backwards=backwards)
+
     def _expired(self, run: RunView) -> bool:
-        return self.changes(run) and self.world.clock.now() > run.requested + timedelta(seconds=EXPIRES_S)
+        return self.changes(run) and self._since_s(run, "requested", backwards=math.inf) > EXPIRES_S
 
     def _end_void(self, run: RunView) -> None:
         why = f"not begun within {EXPIRES_S:g} s of the request. Nothing was changed."
@@ -348,7 +378,7 @@ class Runs:
             clock=self.world.clock,
             fence=self._fence,
             aborted=lambda: self.get(run.id).aborted_by,
-            deadline=run.deadline,
+            deadline=self.world.clock.now() + timedelta(seconds=run.deadline_s - self._since_s(run, "started")),
         )
 
     def _end(self, run: RunView, book: Runbook[Any], failed: StepResult | None, proven: str) -> None:
@@ -379,6 +409,7 @@ class Runs:
         self._event(run, "run.ended", state=state.value, why=why, remedy=remedy, exit_code=int(code))
 
     def _event(self, run: RunView, kind: str, **data: Any) -> None:
+        data["anchor"] = anchor_data(self.world.clock.anchor())
         self.record.append(Draft(kind, "engine", plain(data), run=run.id, incident=run.incident))
 
 

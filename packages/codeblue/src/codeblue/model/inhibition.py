@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from codeblue.model.anchor import Anchor
+
 
 @dataclass(frozen=True, slots=True)
 class Inhibition:
@@ -13,6 +15,7 @@ class Inhibition:
         why: one line.
         by: who brought it about.
         expires: when it counts no longer, released or not.
+        anchor: of `begun`.
     """
 
     kind: str
@@ -20,3 +23,4 @@ class Inhibition:
     by: str
     begun: datetime
     expires: datetime
+    anchor: Anchor | None = None

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from codeblue.model.anchor import Anchor
+from codeblue.model.anchor import Anchor, Moment
 
 
 class Clock(Protocol):
@@ -21,3 +21,8 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait; returns at once for zero or less."""
+
+
+def moment_of(clock: Clock) -> Moment:
+    """This moment by both."""
+    return Moment(clock.now(), clock.anchor())

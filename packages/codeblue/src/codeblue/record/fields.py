@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from codeblue.model.anchor import Anchor, Moment
 from codeblue.model.errors import Damaged
 from codeblue.model.event import Event
 
@@ -53,3 +54,13 @@ def mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(key)
     return value
+
+
+def anchor(data: Mapping[str, Any]) -> Anchor:
+    """What `anchor_data` wrote. Raises KeyError, TypeError, ValueError."""
+    return Anchor(text(data, "boot"), number(data, "at_s"))
+
+
+def moment(event: Event) -> Moment:
+    """When the event was, with its anchor where it has one. Raises KeyError, TypeError, ValueError."""
+    return Moment(event.at, anchor(mapping(event.data, "anchor")) if "anchor" in event.data else None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from codeblue.model.event import Event
 from codeblue.model.inhibition import Inhibition
-from codeblue.record.fields import reading, text, time
+from codeblue.record.fields import moment, reading, text, time
 
 #: The kinds of event that inhibitions are folded from.
 INHIBITION_KINDS = ("inhibition.begun", "inhibition.released")
@@ -29,6 +29,6 @@ def advance_inhibitions(found: Mapping[str, Inhibition], event: Event) -> dict[s
         kind = text(event.data, "kind")
         others = {k: v for k, v in found.items() if k != kind}
         if event.kind == "inhibition.begun":
-            expires = time(event.data, "expires")
-            others[kind] = Inhibition(kind, text(event.data, "why"), event.actor, event.at, expires)
+            begun, expires = moment(event), time(event.data, "expires")
+            others[kind] = Inhibition(kind, text(event.data, "why"), event.actor, begun.at, expires, begun.anchor)
         return others

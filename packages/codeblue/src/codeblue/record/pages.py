@@ -13,6 +13,7 @@ from codeblue.model.anchor import Anchor
 from codeblue.model.event import Event
 from codeblue.model.incident import Level
 from codeblue.model.page import Fate
+from codeblue.record.fields import anchor as _anchor
 from codeblue.record.fields import mapping, number, reading, text
 
 INTENDED, DEFERRED, DELIVERED = "page.intended", "page.deferred", "page.delivered"
@@ -249,10 +250,6 @@ def advance_paging(view: PagingView | None, event: Event) -> PagingView | None:
 def anchor_data(anchor: Anchor) -> dict[str, Any]:
     """An anchor as events carry it, under the key "anchor"."""
     return {"boot": anchor.boot, "at_s": anchor.at_s}
-
-
-def _anchor(data: Mapping[str, Any]) -> Anchor:
-    return Anchor(text(data, "boot"), number(data, "at_s"))
 
 
 def _advance(view: PagingView, event: Event) -> PagingView:

@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from codeblue.model.anchor import Moment
 from codeblue.model.errors import ExitCode
 from codeblue.model.event import Event
 from codeblue.record.chain import plain
-from codeblue.record.fields import mapping, number, reading, text, time
+from codeblue.record.fields import mapping, moment, number, reading, text, time
 
 
 class RunState(StrEnum):
@@ -64,7 +65,11 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run as the record tells it."""
+    """A run as the record tells it.
+
+    Attributes:
+        begins: when it entered a state, "requested", "approved", "started", "ended", as what waits is measured by.
+    """
 
     id: str
     runbook: str
@@ -85,6 +90,7 @@ class RunView:
     remedy: str = ""
     aborted_by: str = ""
     approved_by: str = ""
+    begins: Mapping[str, Moment] = field(default_factory=dict, repr=False)
     resumed: int = 0
     events: tuple[int, ...] = field(default=(), repr=False)
 
@@ -137,6 +143,7 @@ def _requested(event: Event) -> RunView:
         incident=event.incident,
         inputs=plain(mapping(d, "inputs")),
         steps=tuple(StepView(text(s, "id"), text(s, "title"), number(s, "limit_s")) for s in d["steps"]),
+        begins={"requested": moment(event)},
         events=(event.seq,),
     )
 
@@ -147,11 +154,14 @@ def _advance(run: RunView, event: Event) -> RunView:
         case "run.waiting":
             return replace(run, state=RunState.WAITING)
         case "run.started":
-            return replace(run, state=RunState.RUNNING, started=event.at, deadline=time(d, "deadline"))
+            begins = _begins(run, "started", event)
+            return replace(run, state=RunState.RUNNING, started=event.at, deadline=time(d, "deadline"), begins=begins)
         case "run.resumed":
             return replace(run, resumed=run.resumed + 1)
         case "run.approved" if text(d, "digest") == run.digest:
-            return replace(run, approved_by=event.actor)
+            if run.approved_by:  # the first counts: a second one must not make an old approval young
+                return run
+            return replace(run, approved_by=event.actor, begins=_begins(run, "approved", event))
         case "run.abort_requested":
             return replace(run, aborted_by=event.actor)
         case "run.ended":
@@ -162,6 +172,7 @@ def _advance(run: RunView, event: Event) -> RunView:
                 ),
                 state=RunState(d["state"]),
                 ended=event.at,
+                begins=_begins(run, "ended", event),
                 exit_code=ExitCode(d["exit_code"]),
                 why=text(d, "why"),
                 remedy=text(d, "remedy"),
@@ -178,6 +189,10 @@ def _advance(run: RunView, event: Event) -> RunView:
             why = text(d, "why")
             return _step(run, text(d, "step"), state=_step_state(d), why=why, now=why, ended=event.at)
     return run
+
+
+def _begins(run: RunView, state: str, event: Event) -> dict[str, Moment]:
+    return {**run.begins, state: moment(event)}
 
 
 def _step_state(data: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The incidents of one service as the loops see and write them: one place that knows which events that takes."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from codeblue.engine.runs import Runs
@@ -10,6 +10,7 @@ from codeblue.model.health import Outcome
 from codeblue.model.ids import new_id
 from codeblue.model.incident import Severity
 from codeblue.model.verdict import Decision
+from codeblue.ports.clock import moment_of
 from codeblue.record.chain import plain
 from codeblue.record.incidents import IncidentView, breached, fold_incidents, frozen_by
 from codeblue.record.pages import anchor_data
@@ -72,10 +73,17 @@ class Incidents:
         return any(r.runbook == "incident_report" for r in runs)
 
     def past_rollbacks(self) -> Sequence[PastRollback]:
-        """The automatic rollbacks that began and ended."""
+        """The automatic rollbacks that began and ended; when, as the time of day tells it that is ours now.
+
+        How long ago it was is what counts for the cooldown and the budget, and that no correction may change: within a
+        boot its own clock tells it. A time of day that went backwards over a reboot makes it a rollback of this moment.
+        """
+        now = moment_of(self._runs.world.clock)
         runs = self._runs.following.ended()
         return [
-            PastRollback(r.ended, str(r.inputs.get("origin_release", "")))
+            PastRollback(
+                now.at - timedelta(seconds=r.begins["ended"].until_s(now)), str(r.inputs.get("origin_release", ""))
+            )
             for r in runs
             if r.runbook == "quick_rollback" and r.actor == ACTOR and r.started and r.ended
         ]

@@ -13,10 +13,12 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from codeblue.engine.runs import too_late
 from codeblue.model.event import Draft, Event
 from codeblue.model.incident import Level
 from codeblue.model.reply import Acknowledge, Approve, read_button, read_incident_key
 from codeblue.model.secret import Secret
+from codeblue.ports.clock import moment_of
 from codeblue.record.incidents import fold_incidents
 from codeblue.record.pages import ACKNOWLEDGED, anchor_data
 from codeblue.record.runs import RunState, fold_runs
@@ -231,7 +233,15 @@ def approve(desk: Desk, reply: Approve, actor: str) -> Done:
             f"The run does not wait for an approval any more: it is {run.state}. Nothing was approved.",
             f"`codeblue run show {run.id}` tells what became of it.",
         )
-    desk.record.append(Draft("run.approved", actor, {"digest": run.digest}, run=run.id, incident=run.incident))
+    late = too_late(run, moment_of(desk.clock))
+    if late:
+        raise Problem(
+            409,
+            f"The run can no longer be approved: {late}. Nothing was approved.",
+            "Look at the service as it is now: what is still needed is asked for anew.",
+        )
+    data = {"digest": run.digest, "anchor": anchor_data(desk.clock.anchor())}
+    desk.record.append(Draft("run.approved", actor, data, run=run.id, incident=run.incident))
     return Done(message=f"Approved {run.id}.")
 
 
