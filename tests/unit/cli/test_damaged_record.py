@@ -10,6 +10,8 @@ from tests.unit.record.test_folds import whole
 
 from codeblue.record.chain import digest
 
+pytestmark = pytest.mark.slow
+
 DAMAGE = {
     "no JSON": ("data = 'gone'", 3, "event 3 (run.requested) has data that is not JSON"),
     "a list": ("data = '[]'", 3, "event 3 (run.requested) has data of another kind"),

@@ -13,6 +13,8 @@ from tests.postgres import Postgres
 from tests.unit.cli.program import Answer, Home
 from tests.unit.profile.valid import PEOPLE
 
+pytestmark = pytest.mark.slow
+
 PLAIN, ROTATED = "c4n4ry-Pl41nEnv", "c4n4ry-R0t4ted"
 
 PROFILE = """\

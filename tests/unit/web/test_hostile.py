@@ -13,6 +13,8 @@ from tests.process import until
 from tests.unit.web.daemon import Served, drain
 from tests.unit.web.desk import TOKEN, alert, message
 
+pytestmark = pytest.mark.slow
+
 #: A server of ours has this much memory at most, whatever is sent (done when 6).
 MEMORY_MB = 250.0
 MB = 1024 * 1024
