@@ -48,7 +48,10 @@ async def hangs(_: bytes, writer: asyncio.StreamWriter) -> None:
 async def serving(behave: Behaviour) -> AsyncIterator[str]:
     """The URL of a server on a free port that treats each connection with `behave(request head, writer)`."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             await behave(await reader.readuntil(b"\r\n\r\n"), writer)
             await writer.drain()
@@ -62,4 +65,6 @@ async def serving(behave: Behaviour) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for writer in writers:
+            writer.transport.abort()  # since Python 3.12 a server is closed only when its connections are
         await server.wait_closed()
