@@ -125,11 +125,19 @@ def test_a_pod_that_was_given_another_image_is_no_proof(case):
     case.good_then_bad()
     command = case.start("rollback", "--reason", "a test", "--yes", "--json", CODEBLUE_FREEZE_AT="rollout.ended")
     wait_until("the rollout", command.stopped, timeout_s=60)
-    case.kubectl("set", "image", f"pod/{case.pods()[0]['metadata']['name']}", f"api={manifests.PLAIN_IMAGE}:2")
+    name = case.pods()[0]["metadata"]["name"]
+    case.kubectl("set", "image", f"pod/{name}", f"api={manifests.PLAIN_IMAGE}:2")
+    wait_until("the pod to be ready with it", lambda: runs_ready(case, name, ":2"), timeout_s=60)
     command.signal(signal.SIGCONT)
     ended = command.ended(90)
     assert ended.code == 1, ended.said
     assert "other images than the template's" in ended.document["why"], ended.said
+
+
+def runs_ready(case, name, tag):
+    """Whether the pod's container was started with this image, and is ready."""
+    status = next(p for p in case.pods() if p["metadata"]["name"] == name)["status"]["containerStatuses"][0]
+    return status["ready"] and status["image"].endswith(tag)
 
 
 @pytest.mark.req("R11", "R1", "R1c")

@@ -14,6 +14,7 @@ from codeblue.record.fields import mapping, number, reading, text
 from codeblue.record.incidents import IncidentView
 from codeblue.record.pages import DELIVERED
 from codeblue.record.runs import RunState, RunView
+from codeblue.rules.decision import OURS
 from codeblue.rules.service import SECTIONS, ServiceTriggers
 from codeblue.rules.wellness import doubts, is_over, proof_of, told
 from codeblue.runbooks.incident_report import Request as ReportRequest
@@ -116,8 +117,8 @@ class Aftermath:
         Where it is unknown because there is nothing to measure, that is waited for as long as a window takes; then the
         verification counts, and it is said. Where it could not be seen, people have to look.
         """
-        if any(v.outcome is Outcome.BREACH for v in verdicts):
-            return ""  # the loop says what fires
+        if any(v.outcome is Outcome.BREACH and v.rule not in OURS for v in verdicts):
+            return ""  # the loop says what fires; that a source of ours is dead says nothing against the service
         rules = self._incidents.triggers_of(incident) & SECTIONS.keys()
         against = doubts(rules, tuple(self._proof.values()))
         over = [v for v in against if is_over(v)]
